@@ -1,0 +1,43 @@
+"""What a computation is: types, nodes, graphs, and the passes over them."""
+
+from chainrule.graph.check import check_graph
+from chainrule.graph.graph import Graph, depends_on, inline, substitute, topological
+from chainrule.graph.make import as_array, make_graph, type_of_value
+from chainrule.graph.node import Backward, Node, Operation, Place, result_types, where_made
+from chainrule.graph.simplify import simplify
+from chainrule.graph.structural import make_constant, make_input, take_result
+from chainrule.graph.tree import Structure, flatten, leaf_names, tree_map, unflatten
+from chainrule.graph.types import Dim, Rows, Shape, Type, n, type_of
+
+__all__ = [
+    "Backward",
+    "Dim",
+    "Graph",
+    "Node",
+    "Operation",
+    "Place",
+    "Rows",
+    "Shape",
+    "Structure",
+    "Type",
+    "as_array",
+    "check_graph",
+    "depends_on",
+    "flatten",
+    "inline",
+    "leaf_names",
+    "make_constant",
+    "make_graph",
+    "make_input",
+    "n",
+    "result_types",
+    "simplify",
+    "substitute",
+    "take_result",
+    "topological",
+    "tree_map",
+    "type_of",
+    "type_of_value",
+    "unflatten",
+    "where_made",
+]

@@ -1,0 +1,36 @@
+"""The table of primitives: the only place an operation is defined. Importing it puts arithmetic on traced values."""
+
+from typing import Any
+
+from chainrule.graph import Graph
+from chainrule.graph.store import graph_from_json as _read_graph
+from chainrule.ops.contractions import matmul as matmul_op
+from chainrule.ops.elementwise import (
+    absolute, add, cos, divide, exp, expm1, floor, log, log1p, maximum, minimum, multiply, negative, power, relu, sigmoid,
+    sign, sin, softplus, sqrt, square, subtract, tanh,
+)  # fmt: skip
+from chainrule.ops.functions import (
+    argmax, broadcast_to, clip, concatenate, expand_dims, log_softmax, logsumexp, matmul, mean, one_hot, reshape, softmax,
+    squeeze, stack, take, transpose, var,
+)  # fmt: skip
+from chainrule.ops.functions import all as all_
+from chainrule.ops.functions import max as max_
+from chainrule.ops.functions import min as min_
+from chainrule.ops.functions import sum as sum_
+from chainrule.ops.indexing import scatter_add
+from chainrule.ops.logic import (
+    bitwise_and, bitwise_or, bitwise_xor, cast, equal, greater, greater_equal, isfinite, left_shift, less, less_equal,
+    logical_and, logical_not, logical_or, named, not_equal, right_shift, stop_gradient, where,
+)  # fmt: skip
+from chainrule.ops.overload import install as _install
+from chainrule.ops.random import fold, key, normal, random_bits, stream, uniform
+from chainrule.ops.record import NOT_DIFFERENTIABLE, TABLE, ZERO, Op, elementwise, register
+from chainrule.ops.reductions import extent
+from chainrule.ops.regions import iterate, scan
+
+_install()
+
+
+def graph_from_json(document: Any) -> Graph:
+    """Read a graph that ``Graph.to_json`` wrote; raise GraphFormatError for a foreign, newer or damaged one."""
+    return _read_graph(document, TABLE)

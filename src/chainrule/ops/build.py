@@ -1,0 +1,136 @@
+"""Applying an operation: arrays are computed at once, traced values add a node.
+
+Python's own numbers are weakly typed: they take the dtype of the other operands. Any other mix of dtypes is an error
+that says which operand. Broadcasting is an explicit node, so that no derivative rule ever has to undo it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import TypeMismatch
+from chainrule.graph import Dim, Node, Rows, Shape, as_array, make_constant
+from chainrule.graph.place import user_place
+from chainrule.graph.types import DTYPES, Type, dtype_name, resolve_shape, show_shape
+from chainrule.ops.record import TABLE, Op
+
+Array = np.ndarray[Any, Any]
+
+
+def is_traced(*values: Any) -> bool:
+    return any(isinstance(v, Node) for v in values)
+
+
+def is_weak(value: Any) -> bool:
+    """Is this one of Python's own numbers? (NumPy's float64 is a subclass of float, and is not.)"""
+    return type(value) in (bool, int, float)
+
+
+def new_node(op: Op, operands: Sequence[Node], attributes: Mapping[str, Any]) -> Node:
+    """Add one node: infer its type and remember the user's line."""
+    place = user_place()
+    try:
+        kind = op.infer(tuple(operands), attributes)
+    except TypeMismatch as error:
+        where = f" (at {place})" if place is not None else ""
+        raise TypeMismatch(f"{error}{where}") from None
+    return Node(op, tuple(operands), attributes, kind, place)
+
+
+def apply(op: Op, values: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
+    """Apply an operation to arrays, numbers and traced values."""
+    if not op.variadic and len(values) != len(op.operands):
+        raise TypeMismatch(f"{op.name} takes {len(op.operands)} operands ({', '.join(op.operands)}), not {len(values)}")
+    if not is_traced(*values):
+        return _evaluate_now(op, values, attributes)
+    nodes = as_nodes(op, values)
+    if op.kind == "elementwise" and len(nodes) > 1:
+        nodes = broadcast_together(op, nodes)
+    return new_node(op, nodes, attributes)
+
+
+def _evaluate_now(op: Op, values: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
+    weak = [is_weak(v) for v in values]
+    arrays = [as_array(v, f"the operand {name} of {op.name}") for v, name in zip(values, _names(op, values), strict=True)]
+    strong = {a.dtype for a, w in zip(arrays, weak, strict=True) if not w and a.dtype.kind == "f"}
+    if len(strong) == 1:
+        (dtype,) = strong
+        arrays = [a.astype(dtype) if w and a.dtype.kind in "iuf" else a for a, w in zip(arrays, weak, strict=True)]
+    elif all(weak) and op.accepts == "float":
+        arrays = [a.astype(np.float64) for a in arrays]
+    if any(isinstance(d, Rows) for v in attributes.values() if isinstance(v, tuple) for d in v):
+        raise TypeMismatch(f"{op.name}: the number of rows n is only known inside a traced function")
+    with np.errstate(all="ignore"):
+        return op.evaluate(*arrays, **attributes)
+
+
+def _names(op: Op, values: Sequence[Any]) -> Sequence[str]:
+    return op.operands if len(op.operands) == len(values) else [op.operands[0]] * len(values)
+
+
+def as_nodes(op: Op, values: Sequence[Any]) -> list[Node]:
+    """Turn operands into nodes; Python's numbers take the dtype of the strong operands."""
+    names = _names(op, values)
+    arrays = [v if isinstance(v, Node) or is_weak(v) else as_array(v, f"the operand {name} of {op.name}")
+              for v, name in zip(values, names, strict=True)]
+    strong = [v.type.dtype if isinstance(v, Node) else dtype_name(v.dtype) for v in arrays if not is_weak(v)]
+    wanted = next((d for d in strong if d != "bool"), strong[0] if strong else "f64")
+    nodes = []
+    for value, name in zip(arrays, names, strict=True):
+        if isinstance(value, Node):
+            nodes.append(value)
+        elif is_weak(value):
+            nodes.append(make_constant(_weak_to(value, wanted, op.name, name), user_place()))
+        else:
+            nodes.append(make_constant(value, user_place()))
+    return nodes
+
+
+def _weak_to(value: Any, dtype: str, op: str, name: str) -> Array:
+    target = DTYPES[dtype]
+    if type(value) is float and target.kind != "f":
+        raise TypeMismatch(f"{op}: {name} is the number {value!r}, the other operand is {dtype}; convert it to a float")
+    if type(value) is int and target.kind in "iu" and not np.iinfo(target).min <= value <= np.iinfo(target).max:
+        raise TypeMismatch(f"{op}: {name} is the number {value}, which {dtype} cannot hold")
+    if type(value) is bool and target.kind != "b":
+        value = int(value)
+    return np.asarray(value, target if not (target.kind == "b" and type(value) is not bool) else None)
+
+
+def broadcast_shapes(op: str, names: Sequence[str], types: Sequence[Type]) -> Shape:
+    """Return the common shape, aligned at the last axis; a dimension of 1 stretches, ``n`` only equals ``n``."""
+    rank = max(t.rank for t in types)
+    result: list[Dim] = [1] * rank
+    for kind in types:
+        for axis, dim in enumerate(kind.shape, start=rank - kind.rank):
+            if result[axis] == 1:
+                result[axis] = dim
+            elif dim not in (1, result[axis]):
+                listed = ", ".join(f"{name} is {t}" for name, t in zip(names, types, strict=True))
+                raise TypeMismatch(f"{op}: {listed}; the shapes do not broadcast: {dim} does not meet {result[axis]}")
+    return tuple(result)
+
+
+def broadcast_together(op: Op, nodes: Sequence[Node]) -> list[Node]:
+    try:
+        shape = broadcast_shapes(op.name, _names(op, nodes), [n.type for n in nodes])
+    except TypeMismatch as error:
+        where = f" (at {place})" if (place := user_place()) is not None else ""
+        raise TypeMismatch(f"{error}{where}") from None
+    return [broadcast_node(node, shape) for node in nodes]
+
+
+def broadcast_node(node: Node, shape: Shape) -> Node:
+    if node.shape == shape:
+        return node
+    return new_node(TABLE["broadcast"], (node,), {"shape": shape})
+
+
+def concrete_shape(shape: Shape, rows: int | None = None) -> tuple[int, ...]:
+    return resolve_shape(shape, rows)
+
+
+__all__ = ["apply", "as_nodes", "broadcast_node", "broadcast_shapes", "is_traced", "is_weak", "new_node", "show_shape"]

@@ -1,0 +1,42 @@
+"""Contractions: products summed over shared axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import TypeMismatch
+from chainrule.graph.types import Type
+from chainrule.ops.record import Op, register, require_dtype
+
+
+def _matmul_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> Type:
+    a, b = types
+    require_dtype("matmul", "a", a, "float")
+    if a.dtype != b.dtype:
+        raise TypeMismatch(f"matmul: a is {a}, b is {b}; convert one of them, for instance b.astype({a.dtype!r})")
+    if a.rank != 2 or b.rank != 2:
+        raise TypeMismatch(f"matmul: a is {a}, b is {b}; both must have two axes, (m,k) and (k,n)")
+    if a.shape[1] != b.shape[0]:
+        raise TypeMismatch(
+            f"matmul: a is {a}, b is {b}; a has {a.shape[1]} columns and b has {b.shape[0]} rows: they must be equal"
+        )
+    return Type(a.dtype, (a.shape[0], b.shape[1]))
+
+
+matmul = register(
+    Op(
+        name="matmul",
+        kind="contraction",
+        operands=("a", "b"),
+        signature="(m,k),(k,n)->(m,n)",
+        evaluate=np.matmul,
+        typing=_matmul_type,
+        pullback={"a": lambda g, y, a, b: g @ b.T, "b": lambda g, y, a, b: a.T @ g},
+        latex="{a}{b}",
+        because="∂y/∂a is b: the derivative flows back through the transposed other factor",
+        sample=((-2, 2), (-2, 2)),
+    )
+)

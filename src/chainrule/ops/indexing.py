@@ -1,0 +1,85 @@
+"""Gather and scatter: elements chosen by an index, and its transpose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import ExecutionError, TypeMismatch
+from chainrule.graph.types import Dim, Type
+from chainrule.ops.record import ZERO, Op, register, require_dtype
+
+
+def _take_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> Type:
+    x, indices = types
+    require_dtype("take", "indices", indices, "integer")
+    if x.rank < 1:
+        raise TypeMismatch(f"take: x is {x}; a single number has no rows to take")
+    return x.with_shape(indices.shape + x.shape[1:])
+
+
+def _take(x: Any, indices: Any) -> Any:
+    _check_range("take", indices, x.shape[0])
+    return np.take(x, indices, axis=0)
+
+
+def _check_range(name: str, indices: Any, size: int) -> None:
+    bad = (indices < 0) | (indices >= size)
+    if np.any(bad):
+        value = np.asarray(indices)[bad].ravel()[0]
+        raise ExecutionError(f"{name}: the index {value} is out of range; the axis has {size} rows (0 to {size - 1})")
+
+
+take = register(
+    Op(
+        name="take",
+        kind="gather",
+        operands=("x", "indices"),
+        evaluate=_take,
+        typing=_take_type,
+        pullback={
+            "x": lambda g, y, x, indices: scatter_add(indices, g, size=x.shape[0]),
+            "indices": ZERO,
+        },
+        latex="{x}[{indices}]",
+        because="a row taken several times gets the sum of the derivatives",
+        accepts="any",
+        sample=((-2, 2), (0, 2)),
+    )
+)
+
+
+def _scatter_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> Type:
+    indices, updates = types
+    size: Dim = attributes["size"]
+    require_dtype("scatter_add", "indices", indices, "integer")
+    require_dtype("scatter_add", "updates", updates, "number")
+    if updates.shape[: indices.rank] != indices.shape:
+        raise TypeMismatch(f"scatter_add: indices is {indices}, updates is {updates}; there must be one update an index")
+    return updates.with_shape((size, *updates.shape[indices.rank :]))
+
+
+def _scatter_add(indices: Any, updates: Any, size: int) -> Any:
+    _check_range("scatter_add", indices, size)
+    result = np.zeros((size, *updates.shape[indices.ndim :]), updates.dtype)
+    np.add.at(result, indices, updates)  # in row order, so that the sum has one defined order
+    return result
+
+
+scatter_add = register(
+    Op(
+        name="scatter_add",
+        kind="scatter",
+        operands=("indices", "updates"),
+        evaluate=_scatter_add,
+        typing=_scatter_type,
+        pullback={"indices": ZERO, "updates": lambda g, y, indices, updates, size: take(g, indices)},
+        attributes=("size",),
+        latex=r"\sum_{{{indices}}} {updates}",
+        because="each update gets the derivative of the row that it was added to",
+        accepts="any",
+        sample=((0, 2), (-2, 2)),
+    )
+)

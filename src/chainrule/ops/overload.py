@@ -1,0 +1,240 @@
+"""Operators and NumPy's own functions on traced values; and what traced values refuse, with the right spelling.
+
+Importing this module installs the behaviour on ``Node``: the graph itself knows nothing of arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+
+from chainrule.errors import ChainruleError, TraceError
+from chainrule.graph import Node, Rows
+from chainrule.ops import elementwise as ew
+from chainrule.ops import functions as fn
+from chainrule.ops import logic
+from chainrule.ops.record import TABLE, Op
+
+
+def _power(x: Any, exponent: Any) -> Any:
+    return ew.square(x) if type(exponent) is int and exponent == 2 else ew.power(x, exponent)
+
+
+OPERATORS: Mapping[str, Callable[..., Any]] = {
+    "add": ew.add,
+    "sub": ew.subtract,
+    "mul": ew.multiply,
+    "truediv": ew.divide,
+    "pow": _power,
+    "matmul": fn.matmul,
+    "and": lambda a, b: (logic.logical_and if _is_bool(a) else logic.bitwise_and)(a, b),
+    "or": lambda a, b: (logic.logical_or if _is_bool(a) else logic.bitwise_or)(a, b),
+    "xor": logic.bitwise_xor,
+    "lshift": logic.left_shift,
+    "rshift": logic.right_shift,
+}
+COMPARISONS: Mapping[str, Op] = {
+    "lt": logic.less,
+    "le": logic.less_equal,
+    "gt": logic.greater,
+    "ge": logic.greater_equal,
+    "eq": logic.equal,
+    "ne": logic.not_equal,
+}
+
+
+def _is_bool(x: Any) -> bool:
+    return (isinstance(x, Node) and x.type.dtype == "bool") or (isinstance(x, np.ndarray) and x.dtype == np.bool_)
+
+
+def _known(other: Any) -> bool:
+    return isinstance(other, Node | np.ndarray | np.generic | bool | int | float | list | tuple)
+
+
+def _install_operators() -> None:
+    def make(function: Callable[..., Any], reflected: bool) -> Callable[..., Any]:
+        def operator(self: Node, other: Any) -> Any:
+            if not _known(other):
+                return NotImplemented
+            return function(other, self) if reflected else function(self, other)
+
+        return operator
+
+    for name, function in OPERATORS.items():
+        setattr(Node, f"__{name}__", make(function, False))
+        setattr(Node, f"__r{name}__", make(function, True))
+    for name, op in COMPARISONS.items():
+        setattr(Node, f"__{name}__", make(op, False))
+
+
+def _ufunc_table() -> dict[Any, Callable[..., Any]]:
+    table: dict[Any, Callable[..., Any]] = {
+        op.evaluate: op for op in TABLE.values() if isinstance(op.evaluate, np.ufunc) and op.name != "matmul"
+    }
+    table[np.matmul] = fn.matmul
+    table[np.power] = _power
+    table[np.float_power] = ew.power
+    table[np.fabs] = ew.absolute
+    table[np.reciprocal] = lambda x: 1.0 / x
+    table[np.positive] = lambda x: x
+    table[np.logaddexp] = lambda a, b: ew.maximum(a, b) + ew.softplus(-ew.absolute(a - b))
+    return table
+
+
+def _array_ufunc(self: Node, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+    if method != "__call__":
+        raise TraceError(f"np.{ufunc.__name__}.{method} is not available in a traced function")
+    if any(v is not None for v in options.values()):
+        raise TraceError(f"np.{ufunc.__name__} in a traced function does not take {', '.join(options)}")
+    table = _ufunc_table()
+    if ufunc not in table:
+        known = ", ".join(sorted(u.__name__ for u in table))
+        raise TraceError(f"np.{ufunc.__name__} is not available in a traced function; these are: {known}")
+    return table[ufunc](*inputs)
+
+
+def _dot(a: Any, b: Any) -> Any:
+    a, b = fn.value(a), fn.value(b)
+    return a * b if a.ndim == 0 or b.ndim == 0 else fn.matmul(a, b)
+
+
+def _full_like(x: Any, fill: Any) -> Any:
+    return fn.broadcast_to(np.asarray(fill, x.dtype), x.shape)
+
+
+FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
+    np.sum: fn.sum,
+    np.mean: fn.mean,
+    np.var: fn.var,
+    np.max: fn.max,
+    np.amax: fn.max,
+    np.min: fn.min,
+    np.amin: fn.min,
+    np.all: fn.all,
+    np.argmax: fn.argmax,
+    np.where: fn.where,
+    np.clip: lambda a, a_min=None, a_max=None: fn.clip(a, a_min, a_max),
+    np.reshape: lambda a, shape: fn.reshape(a, shape),
+    np.ravel: lambda a: fn.reshape(a, -1),
+    np.transpose: lambda a, axes=None: fn.transpose(a, axes),
+    np.concatenate: lambda arrays, axis=0: fn.concatenate(arrays, axis),
+    np.stack: lambda arrays, axis=0: fn.stack(arrays, axis),
+    np.expand_dims: lambda a, axis: fn.expand_dims(a, axis),
+    np.squeeze: lambda a, axis=None: fn.squeeze(a, axis),
+    np.broadcast_to: lambda array, shape: fn.broadcast_to(array, shape),
+    np.dot: _dot,
+    np.take: lambda a, indices, axis=None: fn.take(a, indices, 0 if axis is None and a.ndim == 1 else axis),
+    np.zeros_like: lambda a: _full_like(a, 0),
+    np.ones_like: lambda a: _full_like(a, 1),
+    np.full_like: lambda a, fill_value: _full_like(a, fill_value),
+    np.shape: lambda a: a.shape,
+    np.ndim: lambda a: a.ndim,
+}
+
+
+def _array_function(self: Node, function: Any, types: Any, arguments: Any, options: Any) -> Any:
+    name = f"np.{getattr(function, '__name__', function)}"
+    if function not in FUNCTIONS:
+        known = ", ".join(sorted({f.__name__ for f in FUNCTIONS}))
+        raise TraceError(f"{name} is not available in a traced function; these are: {known}")
+    try:
+        return FUNCTIONS[function](*arguments, **options)
+    except ChainruleError:
+        raise
+    except TypeError as error:
+        raise TraceError(f"{name} in a traced function does not take these arguments: {error}") from None
+
+
+def _refuse(what: str, why: str, wrong: str, right: str) -> Callable[..., NoReturn]:
+    def refusal(self: Node, *arguments: Any, **options: Any) -> NoReturn:
+        raise TraceError(f"{what}: {why}\n  wrong:  {wrong}\n  right:  {right}")
+
+    return refusal
+
+
+_NUMBER = "this value is traced, it has no number yet"
+REFUSALS: Mapping[str, Callable[..., NoReturn]] = {
+    "__array__": _refuse(
+        "a traced value cannot be put into a NumPy array",
+        _NUMBER,
+        "np.array([x[0] * x[1], x[2]])",
+        "np.stack([x[0] * x[1], x[2]])",
+    ),
+    "__float__": _refuse(
+        "a traced value cannot become a Python float", _NUMBER, "math.exp(x), float(x)", "np.exp(x), x"
+    ),
+    "__int__": _refuse("a traced value cannot become a Python int", _NUMBER, "int(x)", "np.floor(x)"),
+    "__complex__": _refuse("a traced value cannot become a complex number", _NUMBER, "complex(x)", "x"),
+    "__bool__": _refuse(
+        "a traced value cannot decide an if, while, and, or, not",
+        _NUMBER,
+        "y = a if x > 0 else b",
+        "y = np.where(x > 0, a, b)",
+    ),
+    "__index__": _refuse(
+        "a traced value cannot be an index of a Python list or a range",
+        _NUMBER,
+        "rows[i]",
+        "np.take(np.asarray(rows), i, axis=0)",
+    ),
+    "__setitem__": _refuse(
+        "a traced value cannot be changed in place",
+        "it is a node of a graph",
+        "x[0] = 1.0",
+        "x = np.where(np.arange(3) == 0, 1.0, x)",
+    ),
+    "__contains__": _refuse("a traced value cannot be searched with in", _NUMBER, "1.0 in x", "np.max(x == 1.0)"),
+}
+
+
+def _length(self: Node) -> int:
+    if not self.shape:
+        raise TypeError("a traced number has no length")
+    if isinstance(self.shape[0], Rows):
+        raise TraceError("the number of rows n is not known while tracing; use cr.ops.extent(x, axis=0) for its value")
+    return self.shape[0]
+
+
+def _iterate(self: Node) -> Iterator[Any]:
+    return (self[i] for i in range(_length(self)))
+
+
+def install() -> None:
+    """Install arithmetic, NumPy's protocols and the refusals on traced values."""
+    _install_operators()
+    for name, refusal in REFUSALS.items():
+        setattr(Node, name, refusal)
+    extras: dict[str, Any] = {
+        "__neg__": lambda self: ew.negative(self),
+        "__pos__": lambda self: self,
+        "__abs__": lambda self: ew.absolute(self),
+        "__invert__": lambda self: logic.logical_not(self),
+        "__getitem__": fn.get_item,
+        "__len__": _length,
+        "__iter__": _iterate,
+        "__array_ufunc__": _array_ufunc,
+        "__array_function__": _array_function,
+        "T": property(lambda self: fn.transpose(self)),
+        "sum": fn.sum,
+        "mean": fn.mean,
+        "var": fn.var,
+        "max": fn.max,
+        "min": fn.min,
+        "argmax": fn.argmax,
+        "reshape": lambda self, *shape: fn.reshape(self, shape[0] if len(shape) == 1 else shape),
+        "transpose": lambda self, *axes: fn.transpose(self, axes or None),
+        "astype": lambda self, dtype: logic.cast(self, dtype=_dtype(dtype)),
+        "dot": _dot,
+        "ravel": lambda self: fn.reshape(self, -1),
+        "clip": fn.clip,
+    }
+    for name, extra in extras.items():
+        setattr(Node, name, extra)
+
+
+def _dtype(dtype: Any) -> str:
+    from chainrule.graph.types import dtype_name
+
+    return dtype_name(dtype)
