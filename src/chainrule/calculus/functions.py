@@ -12,14 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.calculus.regions import zeros_of
 from chainrule.calculus.reverse import backward
 from chainrule.errors import TraceError, TypeMismatch
 from chainrule.execute import REFERENCE
 from chainrule.graph import Graph, Node, Structure, as_array, flatten, inline, leaf_names, make_constant, make_graph, unflatten
 from chainrule.graph.structural import make_input
 from chainrule.graph.types import Rows, Type, size_of
-from chainrule.ops.functions import reshape
+from chainrule.ops.functions import reshape, zeros_of
 from chainrule.ops.regions import scan
 
 Function = Callable[..., Any]

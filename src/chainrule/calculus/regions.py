@@ -7,11 +7,9 @@ from typing import Any
 
 from chainrule.errors import NotDifferentiable
 from chainrule.graph import Graph, Node, Type, inline, make_input, take_result, where_made
-from chainrule.graph.structural import make_constant
-from chainrule.graph.types import DTYPES
 from chainrule.ops.build import new_node
 from chainrule.ops.regions import ITERATE, SCAN
-from chainrule.ops.views import broadcast
+from chainrule.ops.functions import zeros_of
 
 
 def pull_back(node: Node, cotangents: Mapping[int, Node], wanted: Sequence[bool]) -> list[Node | None]:
@@ -19,13 +17,6 @@ def pull_back(node: Node, cotangents: Mapping[int, Node], wanted: Sequence[bool]
     if node.op is ITERATE:
         return _through_iterate(node, cotangents, wanted)
     return _through_scan(node, cotangents, wanted)
-
-
-def zeros_of(kind: Type) -> Node:
-    """Return zeros of a type, for any number of rows."""
-    zero = make_constant(DTYPES[kind.dtype].type(0))
-    result: Node = broadcast(zero, shape=kind.shape) if kind.shape else zero
-    return result
 
 
 def _or_zeros(node: Node | None, kind: Type) -> Node:

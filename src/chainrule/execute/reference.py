@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from chainrule.errors import ChainruleError, ExecutionError
-from chainrule.graph import Graph, Node, Rows, where_made
+from chainrule.graph import Graph, Node, Rows, simplify, where_made
 from chainrule.graph.structural import INPUT
 from chainrule.graph.types import DTYPES, resolve_dim, show_shape
 
@@ -22,6 +23,11 @@ class Reference:
     """Runs graphs with each operation's own ``evaluate``."""
 
     name = "reference"
+
+    def __init__(self) -> None:
+        self._prepared: dict[bool, WeakKeyDictionary[Graph, _Prepared]] = {
+            row_by_row: WeakKeyDictionary() for row_by_row in (False, True)
+        }
 
     def run(self, graph: Graph, arrays: Sequence[Any], rows: int | None = None) -> list[Array]:
         """Return the graph's outputs for the given inputs.
@@ -57,6 +63,67 @@ class Reference:
             return node.op.evaluate(*operands, **attributes)
         except ChainruleError as error:
             raise type(error)(f"{error} (made at {where_made(node)})") from None
+
+    def run_prepared(self, graph: Graph, arrays: Sequence[Any], row_by_row: bool = False) -> list[Array]:
+        """Return the same bits as ``run``, for a graph that is run again and again: simplified once, then looped over.
+
+        With ``row_by_row`` every row of a product X W is a product of its own, so that its bits do not depend on the
+        rows beside it. (A BLAS picks kernels by shape and by place in the matrix, and they round differently.)
+        """
+        known = self._prepared[row_by_row]
+        prepared = known.get(graph)
+        if prepared is None:
+            prepared = known[graph] = _Prepared(simplify(graph)[0], row_by_row)
+        given = [np.asarray(a) for a in arrays]
+        steps = prepared.steps(bind_rows(graph, given))
+        values: list[Any] = [*given, *[None] * len(steps)]
+
+        def run_body(body: Graph, inner: Sequence[Any]) -> list[Array]:
+            return self.run_prepared(body, inner, row_by_row)
+
+        with np.errstate(all="ignore"):
+            for place, (evaluate, operands, attributes, is_region) in enumerate(steps, start=len(given)):
+                if is_region:
+                    values[place] = evaluate(run_body, *[values[i] for i in operands], **attributes)
+                else:
+                    values[place] = evaluate(*[values[i] for i in operands], **attributes)
+        return [values[i] for i in prepared.outputs]
+
+
+class _Prepared:
+    """A simplified graph as a list of calls, with operands as places in a list of values."""
+
+    def __init__(self, graph: Graph, row_by_row: bool) -> None:
+        self.graph = graph
+        self.row_by_row = row_by_row
+        self.place = {node: i for i, node in enumerate([*graph.inputs, *graph.nodes[len(graph.inputs) :]])}
+        self.outputs = [self.place[o] for o in graph.outputs]
+        self._steps: dict[int | None, list[tuple[Any, list[int], Mapping[str, Any], bool]]] = {}
+
+    def steps(self, n: int | None) -> list[tuple[Any, list[int], Mapping[str, Any], bool]]:
+        if n not in self._steps:
+            if len(self._steps) >= 8:  # batches come in few sizes; a caller with many must not fill the memory
+                self._steps.clear()
+            self._steps[n] = [
+                (
+                    self._evaluate_of(node),
+                    [self.place[o] for o in node.operands],
+                    resolve_attributes(node.attributes, n),
+                    node.op.kind == "region",
+                )
+                for node in self.graph.nodes[len(self.graph.inputs) :]
+            ]
+        return self._steps[n]
+
+    def _evaluate_of(self, node: Node) -> Any:
+        if self.row_by_row and node.op.name == "matmul" and isinstance(node.shape[0], Rows):
+            return _matmul_row_by_row
+        return node.op.evaluate
+
+
+def _matmul_row_by_row(a: Array, b: Array) -> Array:
+    product: Array = np.matmul(np.ascontiguousarray(a)[:, None, :], b)
+    return product[:, 0, :]
 
 
 def resolve_attributes(attributes: Mapping[str, Any], n: int | None) -> Mapping[str, Any]:
@@ -95,5 +162,3 @@ def bind_rows(graph: Graph, arrays: Sequence[Array], rows: int | None = None) ->
 def _type_text(array: Array) -> str:
     return f"{array.dtype}[{show_shape(array.shape)}]"
 
-
-REFERENCE = Reference()

@@ -151,7 +151,9 @@ def _reshape(node: Node) -> Node | None:
         return same
     inner = node.operands[0]
     if inner.op is node.op:  # reshape(reshape x) -> reshape x
-        return _reshape(flat := Node(node.op, inner.operands, node.attributes, node.type, node.provenance)) or flat
+        flat = Node(node.op, inner.operands, node.attributes, node.type, node.provenance)
+        again = _reshape(flat)
+        return flat if again is None else again
     return None
 
 

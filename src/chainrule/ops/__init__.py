@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chainrule.graph import Graph
+from chainrule.graph import Graph, make_graph
 from chainrule.graph.store import graph_from_json as _read_graph
 from chainrule.ops.contractions import matmul as matmul_op
 from chainrule.ops.elementwise import (
@@ -11,7 +11,7 @@ from chainrule.ops.elementwise import (
 )  # fmt: skip
 from chainrule.ops.functions import (
     argmax, broadcast_to, clip, concatenate, expand_dims, log_softmax, logsumexp, matmul, mean, one_hot, reshape, softmax,
-    squeeze, stack, take, transpose, var,
+    squeeze, stack, take, transpose, var, zeros_of,
 )  # fmt: skip
 from chainrule.ops.functions import all as all_
 from chainrule.ops.functions import max as max_

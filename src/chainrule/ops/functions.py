@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import TraceError, TypeMismatch
-from chainrule.graph import Dim, Node, Rows, as_array
-from chainrule.graph.types import size_of
+from chainrule.graph import Dim, Node, Rows, Type, as_array, make_constant
+from chainrule.graph.types import DTYPES, size_of
 from chainrule.ops import elementwise as ew
 from chainrule.ops import logic
 from chainrule.ops.build import is_traced
@@ -271,3 +271,11 @@ def _take_rows(x: Node, index: Any) -> Any:
     return take_op(x, rows)
 
 
+
+
+def zeros_of(x: Node | Type) -> Node:
+    """Return zeros of a traced value's type, for any number of rows, as a node."""
+    kind = x if isinstance(x, Type) else x.type
+    zero = make_constant(DTYPES[kind.dtype].type(0))
+    result: Node = broadcast(zero, shape=kind.shape) if kind.shape else zero
+    return result

@@ -1,0 +1,178 @@
+"""Training programs on the reference executor: gather rows, measure, apply, evaluate, keep the best, stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import ExecutionError
+from chainrule.execute.program import Array, Batch, Best, Loop, Plan, Program
+from chainrule.execute.reference import Reference
+from chainrule.graph import Backward, Graph, Node, flatten, tree_map, unflatten
+
+EVALUATION_ROWS = 1024
+"""Evaluation adds up tiles of this many rows, whatever the batch size, so that its sum has one order."""
+
+
+class TrainingReference(Reference):
+    """The reference executor with training programs."""
+
+    def call(self, graph: Graph, *arguments: Any) -> Any:
+        """Run a graph on nested arguments and return its nested result."""
+        leaves, structure = flatten(arguments)
+        if structure != graph.takes:
+            raise ExecutionError(f"the graph takes {graph.takes}, it was given {structure}")
+        assert graph.gives is not None
+        return unflatten(graph.gives, self.run_prepared(graph, leaves))
+
+    def measure(
+        self, program: Program, carry: Mapping[str, Any], settings: Any, batch: Batch, tile_rows: int | None
+    ) -> Any:
+        """Return the sums over a batch, added up over its tiles in order."""
+        count = len(batch["x"])
+        size = count if program.whole_batch or not tile_rows else tile_rows
+        total = None
+        for tile in tiles(batch, size):
+            sums = self.call(program.measure, carry["parameters"], carry["state"], carry["clock"], settings, tile)
+            total = sums if total is None else tree_map(np.add, total, sums)
+        return total
+
+    def advance(
+        self,
+        program: Program,
+        plan: Plan,
+        loop: Loop,
+        settings: Mapping[str, Any],
+        training: Batch,
+        validation: Batch | None,
+        *,
+        until: int | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Go on with a training loop, until its end, a step number, or about so many seconds from now."""
+        deadline = None if seconds is None else monotonic() + seconds
+        while loop.status == "running":
+            if loop.epoch >= plan.epochs:
+                loop.status = "done"
+                return
+            order = plan.order(loop.epoch)
+            while loop.batch * plan.batch_size < len(order):
+                if (until is not None and loop.step >= until) or (deadline is not None and monotonic() > deadline):
+                    return
+                rows = order[loop.batch * plan.batch_size : (loop.batch + 1) * plan.batch_size]
+                self._step(program, plan, loop, settings, gather(training, rows))
+                if loop.status != "running":
+                    return
+            self._end_epoch(program, plan, loop, settings, validation)
+
+    def _step(self, program: Program, plan: Plan, loop: Loop, settings: Mapping[str, Any], batch: Batch) -> None:
+        sums = self.measure(program, loop.carry, settings, batch, plan.tile_rows)
+        carry, report = self.call(program.apply, loop.carry, settings, sums)
+        if not report["finite"]:
+            # The carry is not replaced: the last finite parameters stand.
+            loop.status = "non-finite"
+            loop.problem = self._blame(program, loop, settings, batch, sums, plan.tile_rows)
+            return
+        loop.carry = carry
+        loop.unconverged += not report["converged"]
+        loop.epoch_loss += float(sums["loss"])
+        loop.epoch_count += float(sums["count"])
+        loop.step += 1
+        loop.batch += 1
+        loop.last_rate = float(report["learning_rate"])
+
+    def _end_epoch(
+        self, program: Program, plan: Plan, loop: Loop, settings: Mapping[str, Any], validation: Batch | None
+    ) -> None:
+        entry = {"epoch": loop.epoch + 1, "step": loop.step, "loss": loop.epoch_loss / loop.epoch_count}
+        if validation is not None:
+            loss = self.evaluate(program, loop.carry["parameters"], loop.carry["state"], settings, validation)
+            entry["validation_loss"] = loss
+            if loop.best is None or loss < loop.best.loss:
+                loop.best = Best(loss, loop.epoch + 1, loop.step, loop.carry["parameters"], loop.carry["state"])
+                loop.waited = 0
+            else:
+                loop.waited += 1
+        entry["learning_rate"] = loop.last_rate
+        loop.history.append(entry)
+        loop.epoch, loop.batch, loop.epoch_loss, loop.epoch_count = loop.epoch + 1, 0, 0.0, 0.0
+        if plan.patience is not None and loop.waited >= plan.patience:
+            loop.status = "early"
+
+    def evaluate(self, program: Program, parameters: Any, state: Any, settings: Any, batch: Batch) -> float:
+        """Return the mean loss over rows, with dropout off and running statistics."""
+        loss = count = 0.0
+        for tile in tiles(batch, EVALUATION_ROWS):
+            sums = self.call(program.evaluate, parameters, state, settings, tile)
+            loss, count = loss + float(sums["loss"]), count + float(sums["count"])
+        return loss / count
+
+    def _blame(
+        self, program: Program, loop: Loop, settings: Any, batch: Batch, sums: Any, tile_rows: int | None
+    ) -> str:
+        """Replay the bad step, unsimplified, and name the first operation whose result is not finite."""
+        carry = loop.carry
+        size = len(batch["x"]) if program.whole_batch or not tile_rows else tile_rows
+        for tile in tiles(batch, size):
+            inputs, _ = flatten((carry["parameters"], carry["state"], carry["clock"], settings, tile))
+            if found := self._first_non_finite(program.measure, inputs):
+                return found
+        inputs, _ = flatten((carry, settings, sums))
+        found = self._first_non_finite(program.apply, inputs)
+        return f"in the update, {found}" if found else "a sum over the batch overflowed"
+
+    def _first_non_finite(self, graph: Graph, inputs: Sequence[Array]) -> str:
+        values = self.run_all(graph, inputs)
+        given = set(graph.inputs)
+        for node in graph.nodes:
+            if node in given:
+                continue
+            value = np.asarray(values[node]) if not isinstance(values[node], tuple) else np.zeros(())
+            if value.dtype.kind == "f" and not np.all(np.isfinite(value)):
+                word = "NaN" if np.any(np.isnan(value)) else "infinite"
+                return f"{describe(node, graph)} gave {word}"
+        return ""
+
+
+def gather(arrays: Batch, rows: Array) -> dict[str, Array]:
+    """Return a batch of rows with their positions in it."""
+    batch = {k: v[rows] for k, v in arrays.items()}
+    batch["position"] = np.arange(len(rows), dtype=np.uint32)
+    return batch
+
+
+def tiles(arrays: Batch, size: int) -> Iterator[dict[str, Array]]:
+    """Cut rows into tiles of a fixed size (the last may be shorter), with their positions."""
+    count = len(arrays["x"])
+    for start in range(0, count, size):
+        tile = {k: v[start : start + size] for k, v in arrays.items()}
+        tile.setdefault("position", np.arange(start, min(start + size, count), dtype=np.uint32))
+        yield tile
+
+
+def describe(node: Node, graph: Graph) -> str:
+    """Say which operation of which layer a node is."""
+    backward = ""
+    source = node
+    while isinstance(source.provenance, Backward):
+        source = source.provenance.of
+        backward = "the backward computation of "
+    layer = layer_of(source, graph)
+    return f"{backward}{source.op.name}" + (f" in layer {layer!r}" if layer else " in the loss")
+
+
+def layer_of(node: Node, graph: Graph) -> str:
+    """Return the layer that a forward node belongs to: that of the nearest named value that is computed from it."""
+    reached = {node}
+    for later in graph.nodes:
+        if later is node or any(o in reached for o in later.operands):
+            if later.op.name == "named":
+                return str(later.attributes["name"]).rpartition(".")[0]
+            reached.add(later)
+    return ""
+
+
+EXECUTOR = TrainingReference()

@@ -1,0 +1,89 @@
+"""Data for training: arrays of rows, checked at entry, so that nothing later needs to guess."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from chainrule import ops
+from chainrule.errors import TrainingError
+from chainrule.nn import Loss, as_input, as_target
+from chainrule.graph import Type
+
+Array = np.ndarray[Any, Any]
+
+
+def make_rows(data: Any, what: str, dtype: Any = None) -> dict[str, Array]:
+    """Return ``{"x", "y", "weight"}`` from (X, y) or (X, y, sample weights); raise TrainingError naming the bad row.
+
+    X becomes float32 or float64; targets that are whole numbers stay so; weights are 1 where none are given.
+    """
+    if not isinstance(data, tuple | list) or len(data) not in (2, 3):
+        raise TrainingError(f"the {what} data must be (X, y), or (X, y, sample weights); it is a {type(data).__name__}")
+    x, y = as_input(data[0]), as_target(data[1])
+    x = x if dtype is None else x.astype(dtype)
+    if x.ndim < 2:
+        raise TrainingError(f"the {what} X has shape {x.shape}; it must have rows and columns: one column is X[:, None]")
+    y = y.astype(x.dtype) if y.dtype.kind == "f" else y
+    if y.ndim == 0 or len(x) != len(y):
+        rows = len(y) if y.ndim else "no"
+        raise TrainingError(f"the {what} X has {len(x)} rows and y has {rows}; they must be equal")
+    if len(x) == 0:
+        raise TrainingError(f"the {what} data has no rows")
+    require_finite(x, f"the {what} X")
+    require_finite(y, f"the {what} y")
+    weight = np.ones(len(x), x.dtype) if len(data) == 2 else _weights(data[2], x, what)
+    return {"x": np.ascontiguousarray(x), "y": np.ascontiguousarray(y), "weight": weight}
+
+
+def require_finite(array: Array, what: str) -> None:
+    """Raise TrainingError naming the first row and column that is NaN or infinite."""
+    if array.dtype.kind != "f" or np.all(np.isfinite(array)):
+        return
+    place = np.argwhere(~np.isfinite(array))[0]
+    where = f"row {place[0] + 1}" + (f", column {place[1] + 1}" if len(place) > 1 else "")
+    raise TrainingError(
+        f"{what} has {array[tuple(place)]} at {where} (counted from 1); fill or leave out such cells before training"
+    )
+
+
+def _weights(weight: Any, x: Array, what: str) -> Array:
+    array = np.asarray(weight, np.float64)
+    if array.shape != (len(x),):
+        raise TrainingError(f"the {what} sample weights have shape {array.shape}; one for each of the {len(x)} rows is needed")
+    bad = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
+    if bad.size:
+        raise TrainingError(f"the sample weight of row {bad[0] + 1} is {array[bad[0]]}; weights are finite and not negative")
+    if not np.any(array > 0):
+        raise TrainingError(f"all {what} sample weights are 0; at least one row must count")
+    return array.astype(x.dtype)
+
+
+def normalized(rows: Mapping[str, Array]) -> dict[str, Array]:
+    """Leave out rows of weight 0, and scale the weights to mean 1.
+
+    A row of weight 0 must never enter a sum: 0 · Inf is NaN. So it is not there at all.
+    """
+    keep = rows["weight"] > 0
+    kept = {k: v if np.all(keep) else v[keep] for k, v in rows.items()}
+    mean = np.mean(kept["weight"], dtype=np.float64)
+    return {**kept, "weight": (kept["weight"] / mean).astype(kept["x"].dtype)}
+
+
+def check_targets(loss: Loss, rows: Mapping[str, Array], output: Type) -> None:
+    """Range-check targets once, at entry: a class number that the network has no output for is an error here."""
+    loss.check_targets(rows["y"], output)
+
+
+def row_order(key: Array, epoch: int, count: int) -> Array:
+    """Return the rows of an epoch in random order: the sorting order of one random number a row.
+
+    >>> from chainrule import ops
+    >>> row_order(ops.key(0), 0, 5).tolist() == row_order(ops.key(0), 0, 5).tolist()
+    True
+    """
+    folded = ops.fold(ops.fold(key, ops.stream("row order")), np.uint32(epoch))
+    bits = ops.random_bits(folded, np.arange(count, dtype=np.uint32), np.zeros(count, np.uint32))
+    return np.argsort(bits, kind="stable")

@@ -1,0 +1,82 @@
+"""The objective: which loss of which network is to be made small, and under which penalties and constraints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chainrule import ops
+from chainrule.learn.protocols import Penalty, Set
+from chainrule.nn import Layer, Loss, Scope, as_input, as_network, as_target, get_loss
+
+
+@dataclass(frozen=True, init=False)
+class Objective:
+    """F(θ) = (1/n) Σᵢ wᵢ · loss(yᵢ, network(xᵢ; θ)) + penalties, subject to constraints.
+
+    ``network`` is a layer or a function ``(parameters, x) -> output``; ``loss`` a name or a function ``loss(target,
+    output)`` that gives one number a row. Called as ``objective(parameters, (X, y))`` it returns F as one number, and can
+    be differentiated: ``cr.value_and_grad(objective)(parameters, (X, y))``.
+    """
+
+    network: Layer
+    loss: Loss
+    penalty: tuple[Penalty, ...]
+    subject_to: tuple[Set, ...]
+
+    def __init__(
+        self, network: Any, loss: Any, penalty: Sequence[Penalty] = (), subject_to: Sequence[Set] = ()
+    ) -> None:
+        object.__setattr__(self, "network", as_network(network))
+        object.__setattr__(self, "loss", get_loss(loss))
+        object.__setattr__(self, "penalty", tuple(penalty))
+        object.__setattr__(self, "subject_to", tuple(subject_to))
+
+    def row_losses(self, scope: Scope, x: Any, y: Any) -> Any:
+        """Return the loss of each row, computing the network in the given scope."""
+        return self.loss.rows(y, self.network.forward(scope, x))
+
+    def __call__(
+        self,
+        parameters: Any,
+        data: tuple[Any, ...],
+        *,
+        state: Mapping[str, Any] | None = None,
+        training: bool = False,
+        key: Any = None,
+    ) -> Any:
+        """Return F at the parameters on ``data``, which is (X, y) or (X, y, sample weights)."""
+        x, y, weight = data if len(data) == 3 else (*data, None)
+        scope = Scope(parameters, state=state, training=training, key=key)
+        losses = self.row_losses(scope, as_input(x), as_target(y))
+        total = ops.mean(losses if weight is None else losses * weight)
+        for penalty in self.penalty:
+            total = total + penalty.value(parameters, penalty.settings())
+        return total
+
+    def settings(self) -> dict[str, float]:
+        """Return the numbers of penalties and constraints by full name."""
+        named = [(f"penalty{i}", p.settings()) for i, p in enumerate(self.penalty, 1)]
+        named += [(f"set{i}", s.settings()) for i, s in enumerate(self.subject_to, 1)]
+        return {f"{prefix}.{k}": v for prefix, inner in named for k, v in inner.items()}
+
+    def __str__(self) -> str:
+        lines = [
+            "minimize over θ:  F(θ) = (1/n) Σ loss(y, a(x; θ))",
+            f"  loss              {self.loss.name}: {self.loss.formula}, for each row",
+            "  ground truth      y, the targets that the data is annotated with",
+            "  prediction        a(x; θ), the output of the network below",
+            "  accumulated loss  the mean over the n rows (a sum would multiply the gradient by n)",
+            *(f"  penalty           + {p}" for p in self.penalty),
+            *(f"  subject to        {s}" for s in self.subject_to),
+            "",
+            str(self.network),
+        ]
+        return "\n".join(lines)
+
+
+def part(settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the settings under a prefix, by their short names."""
+    start = f"{prefix}."
+    return {k.removeprefix(start): v for k, v in settings.items() if k.startswith(start)}

@@ -1,0 +1,134 @@
+"""Building a training program: an objective and an optimizer become three graphs over a carry and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from chainrule import ops
+from chainrule.calculus import backward
+from chainrule.errors import TrainingError
+from chainrule.execute import Program
+from chainrule.graph import Rows, Type, check_graph, flatten, make_constant, make_graph, tree_map, type_of, unflatten
+from chainrule.learn.objective import Objective, part
+from chainrule.learn.optimizers import Metric, Optimizer, move
+from chainrule.nn import Scope
+
+Tree = Any
+
+
+def types_of(tree: Tree) -> Tree:
+    """Return the type of every array in a nested value."""
+    return tree_map(lambda leaf: type_of(np.asarray(leaf)), tree)
+
+
+def rows_type(array: Any) -> Type:
+    """Return the type of an array of rows, with their number left open."""
+    kind = type_of(array)
+    return kind.with_shape((Rows(1), *kind.shape[1:]))
+
+
+def build_program(
+    objective: Objective,
+    optimizer: Optimizer,
+    carry: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    batch: Mapping[str, Any],
+) -> Program:
+    """Trace the three graphs for the types of a carry, settings and a batch (arrays with x, y and weight)."""
+    carry_types, setting_types = types_of(carry), types_of(settings)
+    batch_types = {k: rows_type(v) for k, v in batch.items()} | {"position": Type("u32", (Rows(1),))}
+
+    def losses(parameters: Tree, state: Tree, settings: Tree, batch: Tree, **more: Any) -> tuple[Any, Scope]:
+        scope = Scope(parameters, state=state, settings=settings, rows=batch["position"], **more)
+        rows = objective.row_losses(scope, batch["x"], batch["y"])
+        return ops.sum_(rows * batch["weight"]), scope
+
+    def measure(parameters: Tree, state: Tree, clock: Tree, settings: Tree, batch: Tree) -> Tree:
+        key = ops.fold(clock["key"], clock["step"])
+        loss, scope = losses(parameters, state, settings, batch, training=True, key=key)
+        return {
+            "loss": loss,
+            "count": ops.extent(batch["weight"], axis=0),
+            "gradient": gradient_of(loss, parameters),
+            "statistics": scope.sums,
+        }
+
+    def apply(carry: Tree, settings: Tree, sums: Tree) -> Tree:
+        return _apply(objective, optimizer, carry, settings, sums)
+
+    def evaluate(parameters: Tree, state: Tree, settings: Tree, batch: Tree) -> Tree:
+        loss, _ = losses(parameters, state, settings, batch)
+        return {"loss": loss, "count": ops.sum_(batch["weight"])}
+
+    c = carry_types
+    measured = make_graph(measure, c["parameters"], c["state"], c["clock"], setting_types, batch_types)
+    assert measured.gives is not None
+    sums_types = unflatten(measured.gives, [o.type for o in measured.outputs])
+    applied = make_graph(apply, carry_types, setting_types, sums_types)
+    evaluated = make_graph(evaluate, c["parameters"], c["state"], setting_types, batch_types)
+    for graph, name in ((measured, "measure"), (applied, "apply"), (evaluated, "evaluate")):
+        check_graph(graph, f"tracing {name}")
+    _check_carry(applied, carry_types)
+    return Program(measured, applied, evaluated, objective.network.whole_batch)
+
+
+def gradient_of(loss: Any, parameters: Tree) -> Tree:
+    """Return the derivative of a traced loss by each parameter, zeros where the loss does not depend on one."""
+    leaves, structure = flatten(parameters)
+    one = make_constant(np.ones((), loss.dtype))
+    pieces = backward([loss], [one], leaves)
+    return unflatten(structure, [ops.zeros_of(w) if p is None else p for p, w in zip(pieces, leaves, strict=True)])
+
+
+def _apply(objective: Objective, optimizer: Optimizer, carry: Tree, settings: Tree, sums: Tree) -> Tree:
+    """One update from the sums over the batch; nothing of the old carry is lost before it was read."""
+    parameters, count = carry["parameters"], sums["count"]
+    loss = sums["loss"] / count
+    gradient = tree_map(lambda g: g / count, sums["gradient"])
+    for i, penalty in enumerate(objective.penalty, 1):
+        value = penalty.value(parameters, part(settings, f"penalty{i}"))
+        loss = loss + value
+        gradient = tree_map(lambda g, more: g + more, gradient, gradient_of(value, parameters))
+    direction, metric, optimizer_state = optimizer.update(gradient, carry["optimizer"], parameters, settings)
+    moved, converged = _project(objective, move(parameters, direction, metric), metric, settings)
+    scope = Scope(parameters, state=carry["state"], settings=settings, training=True)
+    state = {**carry["state"], **objective.network.update_state(scope, sums["statistics"], count)}
+    finite = ops.isfinite(loss)
+    for leaf in flatten((gradient, moved, state))[0]:
+        finite = ops.logical_and(finite, ops.all_(ops.isfinite(leaf)))
+    clock = {"key": carry["clock"]["key"], "step": carry["clock"]["step"] + np.uint32(1)}
+    after = {**carry, "parameters": moved, "state": state, "optimizer": optimizer_state, "clock": clock}
+    rate = optimizer.rate(carry["optimizer"], flatten(parameters)[0][0], settings)
+    report = {"loss": loss, "finite": finite, "converged": converged, "learning_rate": rate}
+    return after, report
+
+
+def _project(objective: Objective, moved: Tree, metric: Metric, settings: Tree) -> tuple[Tree, Any]:
+    converged: Any = make_constant(np.asarray(True))
+    for i, constraint in enumerate(objective.subject_to, 1):
+        if metric.kind == "unknown":
+            raise TrainingError(
+                f"{constraint} cannot be kept by projection: this optimizer does not say in which metric it steps; "
+                "use SGD or Adam"
+            )
+        moved, ok = constraint.project(moved, metric, part(settings, f"set{i}"))
+        converged = ops.logical_and(converged, ok)
+    return moved, converged
+
+
+def _check_carry(applied: Any, carry_types: Tree) -> None:
+    """A step must give back a carry of the very types that it took."""
+    after, _ = unflatten(applied.gives, [o.type for o in applied.outputs])
+    before_leaves, before = flatten(carry_types)
+    after_leaves, structure = flatten(after)
+    if structure != before or before_leaves != after_leaves:
+        raise TrainingError(
+            "the update changes the type of what is carried from step to step: "
+            + next(
+                (f"{a} became {b}" for a, b in zip(before_leaves, after_leaves, strict=False) if a != b),
+                f"{before} became {structure}",
+            )
+        )

@@ -1,0 +1,57 @@
+"""What a training run reports while it goes, and a live bar that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a run is: steps and epochs (counted from 1), and the latest losses."""
+
+    step: int
+    steps: int
+    epoch: int
+    epochs: int
+    loss: float | None
+    validation_loss: float | None
+    status: str
+
+
+Progress = Callable[[Report], None]
+
+
+@contextmanager
+def show_progress(steps: int, has_validation: bool, console: Any = None) -> Iterator[Progress]:
+    """Show a live bar with the epoch, the training loss and the validation loss."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+
+    columns: list[Any] = [
+        TextColumn("epoch {task.fields[epoch]}"),
+        BarColumn(bar_width=None),
+        TextColumn("loss {task.fields[loss]}"),
+    ]
+    if has_validation:
+        columns.append(TextColumn("validation {task.fields[validation]}"))
+    columns.append(TimeRemainingColumn(compact=True))
+    with Bar(*columns, console=console or Console(stderr=True), transient=True, expand=True) as bar:
+        task = bar.add_task("training", total=steps, epoch="1", loss="–", validation="–")
+
+        def listen(report: Report) -> None:
+            bar.update(
+                task,
+                completed=steps if report.status == "early" else report.step,
+                epoch=f"{report.epoch}/{report.epochs}",
+                loss=_number(report.loss),
+                validation=_number(report.validation_loss),
+            )
+
+        yield listen
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"

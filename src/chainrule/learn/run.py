@@ -1,0 +1,120 @@
+"""Run: what a training run leaves behind, and what can be asked of it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import TrainingError
+from chainrule.execute import Executor, Loop, Plan, Program
+from chainrule.graph import Type
+from chainrule.learn.objective import Objective
+from chainrule.learn.optimizers import Optimizer
+from chainrule.learn.predictor import Predictor
+
+Array = np.ndarray[Any, Any]
+
+STATUS = {
+    "done": "all epochs were run",
+    "early": "stopped early: the validation loss had not fallen for as many epochs as patience allows",
+    "interrupted": "interrupted; what was learned until then is kept",
+    "non-finite": "stopped: a value was no longer a finite number; the last finite parameters are kept",
+}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A training run at one step: what was carried, before the step was taken."""
+
+    step: int
+    epoch: int
+    parameters: Any
+    state: Any
+    optimizer: Any
+
+
+@dataclass(eq=False)
+class Run:
+    """A finished (or stopped) training run.
+
+    ``parameters`` and ``state`` are those of the lowest validation loss where early stopping was on, else the last;
+    ``history`` has one entry an epoch: epoch, step, loss, validation_loss, learning_rate; ``status`` is done, early,
+    interrupted or non-finite, and ``message`` says it in words.
+    """
+
+    objective: Objective
+    optimizer: Optimizer
+    parameters: Any
+    state: Any
+    history: list[dict[str, float]]
+    status: str
+    steps: int
+    epochs: int
+    best_epoch: int | None
+    problem: str
+    unconverged: int
+    settings: Mapping[str, float]
+    seed: int
+    input: Type
+    program: Program = field(repr=False)
+    plan: Plan = field(repr=False)
+    executor: Executor = field(repr=False)
+    snapshots: list[Loop] = field(repr=False)
+    training: Mapping[str, Array] = field(repr=False)
+    validation: Mapping[str, Array] | None = field(repr=False)
+    arrays: Mapping[str, Array] = field(repr=False)
+
+    @property
+    def message(self) -> str:
+        text = STATUS[self.status] + (f" ({self.problem})" if self.problem else "")
+        if self.best_epoch is not None:
+            text += f"; the parameters are those of epoch {self.best_epoch}, which had the lowest validation loss"
+        if self.unconverged:
+            text += f"; a loop inside {self.unconverged} of {self.steps} steps did not converge"
+        return text
+
+    def __repr__(self) -> str:
+        last = self.history[-1] if self.history else {}
+        losses = ", ".join(f"{k} {last[k]:.6g}" for k in ("loss", "validation_loss") if k in last)
+        return f"<run of {self.epochs} epochs, {self.steps} steps: {losses or 'no epoch finished'}; {self.message}>"
+
+    @property
+    def predictor(self) -> Predictor:
+        """The trained network by itself: a stored graph with its parameters."""
+        return Predictor.from_network(self.objective, self.parameters, self.state, self.input)
+
+    def predict(self, x: Any) -> Array:
+        """Return predictions for rows: probabilities for a classifying loss, else the network's outputs.
+
+        A row's prediction has the same bits whatever rows go with it.
+        """
+        return self.predictor.predict(x)
+
+    def output(self, x: Any) -> Array:
+        """Return the network's outputs for rows (for a classifying loss: logits)."""
+        return self.predictor.output(x)
+
+    def at(self, step: int) -> Moment:
+        """Return the run as it was after so many steps, replayed to the same bits from the nearest snapshot."""
+        if not 0 <= step <= self.steps:
+            raise TrainingError(f"the run has {self.steps} steps; there is no step {step}")
+        place = bisect_right([loop.step for loop in self.snapshots], step) - 1
+        loop = self.snapshots[place].snapshot()
+        loop.status = "running"
+        self.executor.advance(
+            self.program, self.plan, loop, self.arrays, self.training, self.validation, until=step
+        )
+        carry = loop.carry
+        return Moment(loop.step, loop.epoch, carry["parameters"], carry["state"], carry["optimizer"])
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Save the trained network to a model file; ``cr.load`` reads it back."""
+        # The one door from this floor to a higher one: a run can be asked to save itself, where files are known.
+        from chainrule.files import save
+
+        save(self, path)

@@ -1,0 +1,166 @@
+"""Layer: what every layer and network is, and how one of one's own is written.
+
+A layer is a frozen dataclass that says which parameters it needs and how it computes:
+
+>>> from dataclasses import dataclass
+>>> from chainrule.nn import Layer, Parameter
+>>> @dataclass(frozen=True)
+... class Scale(Layer):
+...     start: str = "ones"
+...     def parameters(self, x):
+...         return {"gain": Parameter((x.shape[-1],), self.start, role="gain")}
+...     def forward(self, scope, x):
+...         return x * scope["gain"]
+>>> import numpy as np
+>>> network = Scale()
+>>> network(network.initialize(np.ones((1, 2))), np.array([[3.0, 4.0]])).tolist()
+[[3.0, 4.0]]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from chainrule import ops
+from chainrule.errors import TraceError, TypeMismatch
+from chainrule.graph import Node, Rows, Type, as_array, make_graph
+from chainrule.nn.initializers import Initializer, get_initializer
+from chainrule.nn.scope import Scope
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter that a layer needs: its shape, how it starts, and its role (weight, bias, gain or shift)."""
+
+    shape: tuple[int, ...]
+    initializer: str | Initializer
+    role: str = "weight"
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """All that a network of a given input type needs and gives, under full names such as ``hidden1.weight``."""
+
+    parameters: Mapping[str, Parameter]
+    state: Mapping[str, Array]
+    settings: Mapping[str, float]
+    gives: Type
+    layers: Mapping[str, Type] = field(default_factory=dict)
+
+
+class Layer:
+    """A function of parameters and inputs. Subclasses give ``parameters`` and ``forward``, and more where they need it."""
+
+    name: str | None = None
+    label = "layer"
+    whole_batch = False
+    """True where training reads statistics of the whole batch, so that a batch cannot be cut into tiles."""
+
+    def parameters(self, x: Type) -> Mapping[str, Parameter]:
+        """Return the parameters that the layer needs for an input of this type, by short name."""
+        return {}
+
+    def initial_state_of(self, x: Type) -> Mapping[str, Array]:
+        """Return what is carried from step to step beside the parameters, such as running statistics."""
+        return {}
+
+    def settings(self) -> Mapping[str, float]:
+        """Return the numbers that training may change without another graph, such as a dropout rate."""
+        return {}
+
+    def forward(self, scope: Scope, x: Any) -> Any:
+        """Compute the layer."""
+        raise TraceError(f"the layer {type(self).__name__} has no forward(self, scope, x)")
+
+    def update_state(self, scope: Scope, sums: Mapping[str, Any], count: Any) -> Mapping[str, Any]:
+        """Return the next state from the sums that ``forward`` added up over ``count`` rows."""
+        return {}
+
+    def children(self) -> Mapping[str, Layer]:
+        """Return the layers within this one, by name."""
+        return {}
+
+    def declare(self, x: Type) -> Declaration:
+        """Work out what the layer needs and gives for an input of this type."""
+        parameters, state, settings = self.parameters(x), self.initial_state_of(x), self.settings()
+        types = {k: Type(x.dtype, p.shape) for k, p in parameters.items()}
+        states = {k: Type(x.dtype, np.shape(v)) for k, v in state.items()}
+        graph = make_graph(lambda p, s, v: self.forward(Scope(p, state=s), v), types, states, x)
+        if len(graph.outputs) != 1:
+            raise TraceError(f"the layer {type(self).__name__} must return one value, not {graph.gives}")
+        return Declaration(parameters, state, settings, graph.outputs[0].type)
+
+    def initialize(self, x: Any, seed: int = 0) -> dict[str, Array]:
+        """Return the parameters at random, for inputs like ``x`` (an array of rows, or a Type).
+
+        The same seed gives the same numbers on every machine of one NumPy build; the dtype is that of ``x``.
+        """
+        declared = self.declare(input_type(x))
+        dtype = input_type(x).dtype
+        base = ops.fold(ops.key(seed), ops.stream("initialize"))
+        return {
+            name: get_initializer(p.initializer)(ops.fold(base, ops.stream(name)), p.shape, dtype)
+            for name, p in declared.parameters.items()
+        }
+
+    def initial_state(self, x: Any) -> dict[str, Array]:
+        """Return the state before training, for inputs like ``x``."""
+        kind = input_type(x)
+        return {k: np.asarray(v, "f4" if kind.dtype == "f32" else "f8") for k, v in self.declare(kind).state.items()}
+
+    def __call__(
+        self,
+        parameters: Mapping[str, Any],
+        x: Any,
+        *,
+        state: Mapping[str, Any] | None = None,
+        training: bool = False,
+        key: Any = None,
+    ) -> Any:
+        """Compute the network's output for the rows of x: the forward computation.
+
+        ``training=True`` draws dropout masks (from ``key``) and normalizes by the batch; without it the network predicts.
+        """
+        return self.forward(Scope(parameters, state=state, training=training, key=key), as_input(x))
+
+    def activations(
+        self, parameters: Mapping[str, Any], x: Any, *, state: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return every named value of the forward computation, layer by layer: net inputs and outputs."""
+        scope = Scope(parameters, state=state)
+        self.forward(scope, as_input(x))
+        return scope.values
+
+
+def as_input(x: Any) -> Any:
+    """Return rows of inputs as floats; whole numbers become doubles."""
+    if isinstance(x, Node):
+        return x
+    array = as_array(x, "the input")
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
+def as_target(y: Any) -> Any:
+    """Return targets as an array: whole numbers stay (they may be classes), truth values become 0 and 1."""
+    if isinstance(y, Node):
+        return y
+    array = as_array(y, "the target")
+    return array.astype(np.int64) if array.dtype == np.bool_ else array
+
+
+def input_type(x: Any) -> Type:
+    """Return the type of a network's input, with the number of rows left open."""
+    kind = x if isinstance(x, Type) else Type("f32" if (a := as_input(x)).dtype == np.float32 else "f64", a.shape)
+    if kind.rank < 1:
+        raise TypeMismatch(f"the input is {kind}; a network takes rows: an array with at least two axes (rows, columns)")
+    if kind.rank < 2:
+        raise TypeMismatch(
+            f"the input is {kind}; a network takes rows and columns: one row is x[None, :], one column is x[:, None]"
+        )
+    return kind.with_shape((Rows(1), *kind.shape[1:]))

@@ -1,0 +1,116 @@
+"""From a column's training rows to its recipe, or to the reason why it is left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chainrule.errors import TableError
+from chainrule.table.cells import Kind, as_numbers, kind_of
+from chainrule.table.recipes import (
+    Column,
+    FlagColumn,
+    LevelsColumn,
+    MissingColumn,
+    NumberColumn,
+    TwoLevelColumn,
+    Unit,
+    read_numbers,
+    refuse_infinite,
+)
+from chainrule.table.say import count
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
+
+MOST_LEVELS = 50
+
+
+def fit_column(column: pl.Series, source: str, rows: NDArray[np.int64] | None = None) -> Column | str:
+    """Return the recipe of a column's training cells, or why the column tells nothing.
+
+    Args:
+        column: the training cells only.
+        source: the table's name in messages.
+        rows: the table's row indices of these cells, for messages.
+
+    Raises:
+        TableError: an infinite cell, or cells that are no single values.
+    """
+    kind = kind_of(column)
+    if kind == "other":
+        raise TableError(
+            f"{source}: column {column.name!r} holds {column.dtype}, which a network cannot read. Ignore the column, "
+            "or spread it over columns of single values."
+        )
+    if kind == "empty":
+        return "missing in every training row"
+    if kind == "boolean":
+        truths = as_numbers(column)
+        truths = truths[~np.isnan(truths)]
+        told = truths.min() < truths.max()
+        return FlagColumn(column.name) if told else _only_missing(column, f"always {bool(truths[0])}".lower())
+    if kind == "text":
+        return _fit_levels(column)
+    return _fit_number(column, kind, source, rows)
+
+
+def _only_missing(column: pl.Series, reason: str) -> Column | str:
+    return MissingColumn(column.name) if column.null_count() or _has_nan(column) else reason
+
+
+def _has_nan(column: pl.Series) -> bool:
+    return column.dtype.is_float() and bool(column.is_nan().any())
+
+
+def _fit_number(column: pl.Series, kind: Kind, source: str, rows: NDArray[np.int64] | None) -> Column | str:
+    unit: Unit = "date" if kind == "date" else "duration" if kind == "duration" else "number"
+    x = read_numbers(column, unit, source)
+    refuse_infinite(x, column.name, source, rows)
+    gone = np.isnan(x)
+    center, scale = center_and_scale(x[~gone])
+    if scale == 0.0:
+        return _only_missing(column, f"always {column.drop_nulls()[0] if unit != 'number' else f'{center:g}'}")
+    return NumberColumn(column.name, center, scale, bool(gone.any()), unit)
+
+
+def center_and_scale(x: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the median and the interquartile range; half the whole range where that is 0; scale 0 for a constant.
+
+    >>> center_and_scale(np.array([1.0, 2.0, 3.0, 4.0, 5.0])), center_and_scale(np.array([0.0, 0, 0, 0, 8]))
+    ((3.0, 2.0), (0.0, 4.0))
+    """
+    low, high = float(x.min()), float(x.max())
+    if low == high:
+        return low, 0.0
+    # quarters of the values, so that differences of the largest doubles do not overflow
+    unit = 4.0 if max(abs(low), abs(high)) > 1e300 else 1.0
+    first, middle, third = np.quantile(x / unit, [0.25, 0.5, 0.75])
+    scale = float(third - first) or float(high / unit - low / unit) / 2
+    largest = float(np.finfo(np.float64).max)
+    return float(middle) * unit, min(scale, largest / unit) * unit or float(np.finfo(np.float64).tiny)
+
+
+def _fit_levels(column: pl.Series) -> Column | str:
+    import polars as pl
+
+    texts = column.cast(pl.String).drop_nulls()
+    times = texts.value_counts().rows()
+    ranked = sorted(((str(level), int(number)) for level, number in times), key=lambda pair: (-pair[1], pair[0]))
+    if len(ranked) == 1:
+        return _only_missing(column, f"always {ranked[0][0]!r}")
+    if len(ranked) == len(texts) > 2:
+        return _only_missing(
+            column, f"a different text in each of {count(len(texts), 'training row')}, like a name or an id"
+        )
+    missing = len(texts) < len(column)
+    if len(ranked) == 2:
+        low, high = sorted(level for level, _ in ranked)
+        return TwoLevelColumn(column.name, low, high)
+    if len(ranked) <= MOST_LEVELS:
+        return LevelsColumn(column.name, tuple(sorted(level for level, _ in ranked)), missing, other=False)
+    # a level of a single row can only be learned by heart: it goes to the shared column first
+    kept = sorted(level for level, number in ranked[:MOST_LEVELS] if number > 1)
+    return LevelsColumn(column.name, tuple(kept), missing, other=True)
