@@ -24,6 +24,7 @@ _PUBLIC = {
     "Objective": "learn",
     "fit": "learn",
     "load": "files",
+    "Model": "files",
     "save": "files",
     "ChainruleError": "errors",
 }
@@ -51,6 +52,6 @@ if TYPE_CHECKING:
     from chainrule import calculus, errors, execute, files, graph, learn, nn, ops, table, workflow
     from chainrule.calculus import check_grad, grad, hessian, jacobian, jvp, value_and_grad, vjp
     from chainrule.errors import ChainruleError
-    from chainrule.files import load, save
+    from chainrule.files import Model, load, save
     from chainrule.learn import Objective, fit
     from chainrule.ops import graph_from_json, iterate, key, make_graph, scan

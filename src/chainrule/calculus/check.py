@@ -65,6 +65,8 @@ def check_grad(function: Callable[..., Any], *arguments: Any, step: float = 1e-5
             numeric = _central(graph, points, number, index, step)
             exact = float(np.asarray(slope)[index])
             difference = abs(exact - numeric) / max(1.0, abs(exact), abs(numeric))
+            if np.isnan(worst.difference):
+                return worst  # nothing is worse than NaN
             if not difference <= worst.difference:
                 place = f"argument {name}" + (f"[{', '.join(map(str, index))}]" if index else "")
                 worst = GradientCheck(difference, place, exact, numeric, tolerance)

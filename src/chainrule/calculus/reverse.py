@@ -15,11 +15,11 @@ from chainrule.graph import Backward, Node, depends_on, topological, where_made
 from chainrule.graph.structural import RESULT, make_constant
 from chainrule.ops.build import as_nodes
 from chainrule.ops.elementwise import add
-from chainrule.ops.logic import logical_not, where
+from chainrule.ops.logic import cast, logical_and, logical_not, logical_or, where
 from chainrule.ops.record import NOT_DIFFERENTIABLE, ZERO, Op
 
-LINEAR = ("add", "subtract", "negative", "named", "cast")
-"""Elementwise operations whose rule does not look at the operands: a zero goes through them as a zero."""
+LINEAR = ("add", "subtract", "negative", "named", "cast", "where")
+"""Elementwise operations whose rule does not look at the operands' values: a zero goes through them as a zero."""
 
 
 def backward(
@@ -52,7 +52,8 @@ class _Gathered:
     """The derivatives that have arrived at each node so far, and where they are known to be zero.
 
     A mask says where a derivative may be other than zero: it is the condition of the ``where`` that it came through.
-    Rules further back are applied under the same mask, because 0·Inf of a branch not taken would be NaN.
+    Rules further back are applied under the same mask, because 0·Inf of a branch not taken would be NaN. Masks go with
+    their derivative through elementwise operations, views, indexing and sums; they end at loops and matrix products.
     """
 
     def __init__(self) -> None:
@@ -68,8 +69,9 @@ class _Gathered:
             total: Node = add(before, cotangent)
             _mark([total], Backward(node, "sum of uses"), before.serial)
             self.cotangents[node] = total
-            if self.masks[node] is not mask:
-                self.masks[node] = None
+            known = self.masks[node]
+            if known is not mask:
+                self.masks[node] = None if known is None or mask is None else logical_or(known, mask)
 
     def add_result(self, region: Node, index: int, cotangent: Node) -> None:
         of_region = self.results.setdefault(region, {})
@@ -83,10 +85,11 @@ def _through(node: Node, g: Node, mask: Node | None, reached: set[Node], gathere
     op: Op = node.op  # type: ignore[assignment]  # every operation that computes is a full record
     if op.variadic:
         pieces = op.pullback[op.operands[0]](g, node, *node.operands, **node.attributes)  # type: ignore[operator]
-        for operand, piece in zip(node.operands, pieces, strict=True):
+        inner_masks = _masks_through(node, op.operands[0], mask) or [None] * len(pieces)
+        for operand, piece, inner in zip(node.operands, pieces, inner_masks, strict=True):
             if operand in reached and operand.type.is_float:
                 _mark([piece], Backward(node, op.operands[0]), node.serial)
-                gathered.add(operand, piece, None)
+                gathered.add(operand, piece, inner)
         return
     for name, operand in zip(op.operands, node.operands, strict=True):
         if operand not in reached or not operand.type.is_float:
@@ -99,7 +102,7 @@ def _through(node: Node, g: Node, mask: Node | None, reached: set[Node], gathere
         start = make_constant(0.0).serial
         contribution = as_nodes(op, [rule(g, node, *node.operands, **node.attributes)])[0]  # type: ignore[operator]
         inner = _mask_through(node, name, mask)
-        if mask is not None and inner is not None and op.name not in LINEAR:
+        if mask is not None and op.kind == "elementwise" and op.name not in LINEAR:
             contribution = where(mask, contribution, 0)
         _mark([contribution], Backward(node, name), start)
         gathered.add(operand, contribution, inner)
@@ -109,8 +112,20 @@ def _mask_through(node: Node, operand: str, mask: Node | None) -> Node | None:
     if node.op.name == "where":
         condition = node.operands[0]
         own: Node = condition if operand == "chosen" else logical_not(condition)
-        return own if mask is None else mask
-    return mask if node.op.kind == "elementwise" else None
+        return own if mask is None else logical_and(mask, own)
+    if node.op.kind == "elementwise":
+        return mask
+    through = _masks_through(node, operand, mask)
+    return None if through is None else through[0]
+
+
+def _masks_through(node: Node, operand: str, mask: Node | None) -> list[Node] | None:
+    """Send a mask back as its derivative goes: the rule of a sum of chosen elements, applied to ones and zeros."""
+    op: Op = node.op  # type: ignore[assignment]
+    if mask is None or not (op.kind in ("view", "gather", "scatter") or op.name == "sum"):
+        return None
+    pieces = op.pullback[operand](cast(mask, dtype=node.type.dtype), node, *node.operands, **node.attributes)  # type: ignore[operator]
+    return [piece > 0 for piece in (pieces if op.variadic else [pieces])]
 
 
 def _mark(made: Sequence[Node], provenance: Backward, since: int) -> None:

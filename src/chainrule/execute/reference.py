@@ -128,12 +128,15 @@ def _matmul_row_by_row(a: Array, b: Array) -> Array:
 
 def resolve_attributes(attributes: Mapping[str, Any], n: int | None) -> Mapping[str, Any]:
     """Put the number of rows into the attributes that name it."""
-    if not any(isinstance(v, tuple) and any(isinstance(d, Rows) for d in v) for v in attributes.values()):
+    if not any(isinstance(d, Rows) for v in attributes.values() for d in (v if isinstance(v, tuple) else (v,))):
         return attributes
-    return {
-        k: tuple(resolve_dim(d, n) if isinstance(d, Rows) else d for d in v) if isinstance(v, tuple) else v
-        for k, v in attributes.items()
-    }
+
+    def resolved(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(resolved, value))
+        return resolve_dim(value, n) if isinstance(value, Rows) else value
+
+    return {k: resolved(v) for k, v in attributes.items()}
 
 
 def bind_rows(graph: Graph, arrays: Sequence[Array], rows: int | None = None) -> int | None:

@@ -7,7 +7,6 @@ as their bytes. Reading looks operations up in a table that the caller gives; no
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,7 +61,7 @@ def graph_from_json(document: Any, operations: Mapping[str, Operation]) -> Graph
         return check_graph(_read(document, {**operations, **STRUCTURAL}), after="reading a stored graph")
     except GraphFormatError:
         raise
-    except (ChainruleError, KeyError, IndexError, TypeError, ValueError, AttributeError, binascii.Error) as error:
+    except (ChainruleError, KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise GraphFormatError(f"the stored graph is damaged: {error}") from error
 
 

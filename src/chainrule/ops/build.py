@@ -29,21 +29,25 @@ def is_weak(value: Any) -> bool:
     return type(value) in (bool, int, float)
 
 
+def mismatch(message: str) -> TypeMismatch:
+    """Return the error, with the user's line after the message."""
+    place = user_place()
+    return TypeMismatch(message if place is None else f"{message} (at {place})")
+
+
 def new_node(op: Op, operands: Sequence[Node], attributes: Mapping[str, Any]) -> Node:
     """Add one node: infer its type and remember the user's line."""
-    place = user_place()
     try:
         kind = op.infer(tuple(operands), attributes)
     except TypeMismatch as error:
-        where = f" (at {place})" if place is not None else ""
-        raise TypeMismatch(f"{error}{where}") from None
-    return Node(op, tuple(operands), attributes, kind, place)
+        raise mismatch(str(error)) from None
+    return Node(op, tuple(operands), attributes, kind, user_place())
 
 
 def apply(op: Op, values: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
     """Apply an operation to arrays, numbers and traced values."""
     if not op.variadic and len(values) != len(op.operands):
-        raise TypeMismatch(f"{op.name} takes {len(op.operands)} operands ({', '.join(op.operands)}), not {len(values)}")
+        raise mismatch(f"{op.name} takes {len(op.operands)} operands ({', '.join(op.operands)}), not {len(values)}")
     if not is_traced(*values):
         return _evaluate_now(op, values, attributes)
     nodes = as_nodes(op, values)
@@ -92,9 +96,9 @@ def as_nodes(op: Op, values: Sequence[Any]) -> list[Node]:
 def _weak_to(value: Any, dtype: str, op: str, name: str) -> Array:
     target = DTYPES[dtype]
     if type(value) is float and target.kind != "f":
-        raise TypeMismatch(f"{op}: {name} is the number {value!r}, the other operand is {dtype}; convert it to a float")
+        raise mismatch(f"{op}: {name} is the number {value!r}, the other operand is {dtype}; convert it to a float")
     if type(value) is int and target.kind in "iu" and not np.iinfo(target).min <= value <= np.iinfo(target).max:
-        raise TypeMismatch(f"{op}: {name} is the number {value}, which {dtype} cannot hold")
+        raise mismatch(f"{op}: {name} is the number {value}, which {dtype} cannot hold")
     if type(value) is bool and target.kind != "b":
         value = int(value)
     return np.asarray(value, target if not (target.kind == "b" and type(value) is not bool) else None)
@@ -110,16 +114,12 @@ def broadcast_shapes(op: str, names: Sequence[str], types: Sequence[Type]) -> Sh
                 result[axis] = dim
             elif dim not in (1, result[axis]):
                 listed = ", ".join(f"{name} is {t}" for name, t in zip(names, types, strict=True))
-                raise TypeMismatch(f"{op}: {listed}; the shapes do not broadcast: {dim} does not meet {result[axis]}")
+                raise mismatch(f"{op}: {listed}; the shapes do not broadcast: {dim} does not meet {result[axis]}")
     return tuple(result)
 
 
 def broadcast_together(op: Op, nodes: Sequence[Node]) -> list[Node]:
-    try:
-        shape = broadcast_shapes(op.name, _names(op, nodes), [n.type for n in nodes])
-    except TypeMismatch as error:
-        where = f" (at {place})" if (place := user_place()) is not None else ""
-        raise TypeMismatch(f"{error}{where}") from None
+    shape = broadcast_shapes(op.name, _names(op, nodes), [n.type for n in nodes])
     return [broadcast_node(node, shape) for node in nodes]
 
 
@@ -133,4 +133,4 @@ def concrete_shape(shape: Shape, rows: int | None = None) -> tuple[int, ...]:
     return resolve_shape(shape, rows)
 
 
-__all__ = ["apply", "as_nodes", "broadcast_node", "broadcast_shapes", "is_traced", "is_weak", "new_node", "show_shape"]
+__all__ = ["apply", "as_nodes", "broadcast_node", "broadcast_shapes", "is_traced", "is_weak", "mismatch", "new_node", "show_shape"]

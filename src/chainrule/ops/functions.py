@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import TraceError, TypeMismatch
+from chainrule.errors import TraceError
 from chainrule.graph import Dim, Node, Rows, Type, as_array, make_constant
-from chainrule.graph.types import DTYPES, size_of
+from chainrule.graph.types import DTYPES, show_shape, size_of
 from chainrule.ops import elementwise as ew
 from chainrule.ops import logic
-from chainrule.ops.build import is_traced
+from chainrule.ops.build import is_traced, mismatch
 from chainrule.ops.contractions import matmul as matmul_op
 from chainrule.ops.indexing import take as take_op
 from chainrule.ops.random import iota
@@ -59,9 +59,11 @@ def var(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return mean(ew.square(x - mean(x, axis, keepdims=True)), axis, keepdims)
 
 
-def argmax(x: Any, axis: int = -1) -> Any:
-    """Return the index of the largest element along one axis (the first, where several are equal)."""
+def argmax(x: Any, axis: int | None = -1) -> Any:
+    """Return the index of the largest element along one axis, or of all (the first, where several are equal)."""
     x = value(x)
+    if axis is None:
+        x, axis = reshape(x, -1), 0
     return argmax_op(x, axes=normalize_axes(axis, x.ndim, "argmax"))
 
 
@@ -72,7 +74,7 @@ def matmul(a: Any, b: Any) -> Any:
         return np.matmul(a, b)
     for name, operand in (("a", a), ("b", b)):
         if not 1 <= operand.ndim <= 2:
-            raise TypeMismatch(f"matmul: {name} has {operand.ndim} axes; one or two are needed")
+            raise mismatch(f"matmul: {name} has {operand.ndim} axes; one or two are needed")
     left = reshape_op(a, shape=(1, *a.shape)) if a.ndim == 1 else a
     right = reshape_op(b, shape=(*b.shape, 1)) if b.ndim == 1 else b
     product = matmul_op(left, right)
@@ -86,7 +88,7 @@ def reshape(x: Any, shape: int | Sequence[Dim]) -> Any:
     wanted: list[Any] = [shape] if isinstance(shape, int | np.integer | Rows) else list(shape)
     wanted = [d if isinstance(d, Rows) else int(d) for d in wanted]
     if wanted.count(-1) > 1:
-        raise TypeMismatch("reshape: only one dimension can be -1")
+        raise mismatch("reshape: only one dimension can be -1")
     if -1 in wanted:
         wanted[wanted.index(-1)] = _missing_dim(size_of(x.shape), size_of(tuple(d for d in wanted if d != -1)), wanted)
     return reshape_op(x, shape=tuple(wanted))
@@ -96,7 +98,7 @@ def _missing_dim(total: Dim, rest: Dim, wanted: Sequence[Any]) -> Dim:
     number, symbol = (total.multiple, True) if isinstance(total, Rows) else (total, False)
     divisor, rest_symbol = (rest.multiple, True) if isinstance(rest, Rows) else (rest, False)
     if divisor == 0 or number % divisor or (rest_symbol and not symbol):
-        raise TypeMismatch(f"reshape: {total} elements cannot be arranged as {tuple(wanted)}")
+        raise mismatch(f"reshape: {total} elements cannot be arranged as {tuple(wanted)}")
     return Rows(number // divisor) if symbol and not rest_symbol else number // divisor
 
 
@@ -104,14 +106,16 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
     """Return the axes in another order; reversed where none is given."""
     x = value(x)
     order = range(x.ndim)[::-1] if axes is None else [a % x.ndim if -x.ndim <= a < x.ndim else a for a in axes]
-    return transpose_op(x, axes=tuple(order))
+    return transpose_op(x, axes=tuple(int(a) for a in order))
 
 
-def concatenate(parts: Sequence[Any], axis: int = 0) -> Any:
-    """Join values along an existing axis."""
+def concatenate(parts: Sequence[Any], axis: int | None = 0) -> Any:
+    """Join values along an existing axis; with axis None, as one flat row of elements."""
     values = [value(p) for p in parts]
     if not values:
-        raise TypeMismatch("concatenate: there is nothing to join")
+        raise mismatch("concatenate: there is nothing to join")
+    if axis is None:
+        values, axis = [reshape(v, -1) for v in values], 0
     (at,) = normalize_axes(axis, values[0].ndim, "concatenate")
     return concatenate_op(*values, axis=at)
 
@@ -119,14 +123,19 @@ def concatenate(parts: Sequence[Any], axis: int = 0) -> Any:
 def stack(parts: Sequence[Any], axis: int = 0) -> Any:
     """Join values along a new axis."""
     values = [value(p) for p in parts]
+    if any(v.shape != values[0].shape for v in values):
+        shapes = ", ".join(f"[{show_shape(v.shape)}]" for v in values)
+        raise mismatch(f"stack: the parts have the shapes {shapes}; they must be equal")
     return concatenate([expand_dims(v, axis) for v in values], axis)
 
 
-def expand_dims(x: Any, axis: int) -> Any:
-    """Insert an axis of length 1."""
+def expand_dims(x: Any, axis: int | tuple[int, ...]) -> Any:
+    """Insert axes of length 1: ``axis`` says where they stand in the result."""
     x = value(x)
-    (at,) = normalize_axes(axis, x.ndim + 1, "expand_dims")
-    return reshape_op(x, shape=(*x.shape[:at], 1, *x.shape[at:]))
+    rank = x.ndim + (1 if isinstance(axis, int | np.integer) else len(axis))
+    new = normalize_axes(axis, rank, "expand_dims")
+    dims = iter(x.shape)
+    return reshape_op(x, shape=tuple(1 if a in new else next(dims) for a in range(rank)))
 
 
 def squeeze(x: Any, axis: Axis = None) -> Any:
@@ -134,13 +143,14 @@ def squeeze(x: Any, axis: Axis = None) -> Any:
     x = value(x)
     axes = tuple(a for a, d in enumerate(x.shape) if d == 1) if axis is None else normalize_axes(axis, x.ndim, "squeeze")
     if any(x.shape[a] != 1 for a in axes):
-        raise TypeMismatch(f"squeeze: an axis of {axes} is not of length 1 in shape {x.shape}")
+        raise mismatch(f"squeeze: an axis of {axes} is not of length 1 in shape {x.shape}")
     return reshape_op(x, shape=tuple(d for a, d in enumerate(x.shape) if a not in axes))
 
 
 def broadcast_to(x: Any, shape: Sequence[Dim]) -> Any:
     """Stretch a value to a shape."""
-    return broadcast(value(x), shape=tuple(shape) if not isinstance(shape, int | Rows) else (shape,))
+    dims = [shape] if isinstance(shape, int | np.integer | Rows) else shape
+    return broadcast(value(x), shape=tuple(d if isinstance(d, Rows) else int(d) for d in dims))
 
 
 def clip(x: Any, low: Any = None, high: Any = None) -> Any:
@@ -210,7 +220,7 @@ def get_item(x: Node, index: Any) -> Any:
         raise TraceError("indexing with arrays works along the first axis alone: x[rows], then slices")
     given = len([p for p in parts if p is not None and p is not Ellipsis])
     if parts.count(Ellipsis) > 1 or given > x.ndim:
-        raise TypeMismatch(f"x is {x.type}: it has {x.ndim} axes, the index has {given}")
+        raise mismatch(f"x is {x.type}: it has {x.ndim} axes, the index has {given}")
     dots = parts.index(Ellipsis) if Ellipsis in parts else len(parts)
     fill = [slice(None)] * (x.ndim - given)
     parts = parts[:dots] + fill + parts[dots + 1 :]
@@ -269,8 +279,6 @@ def _take_rows(x: Node, index: Any) -> Any:
             "  right:  np.where(x > 0, x, 0).sum()"
         )
     return take_op(x, rows)
-
-
 
 
 def zeros_of(x: Node | Type) -> Node:

@@ -91,22 +91,22 @@ logical_not = elementwise(
 )  # fmt: skip
 
 
-def _bitwise(name: str, evaluate: Any, sign: str) -> Op:
+def _bitwise(name: str, evaluate: Any, sign: str, accepts: str = "bits") -> Op:
     return elementwise(
         name, "a b",
         evaluate=evaluate,
         pullback={"a": NOT_DIFFERENTIABLE, "b": NOT_DIFFERENTIABLE},
         lower=lambda b, x, y: getattr(b, name)(x, y),
         latex=f"{{a}} {sign} {{b}}", because="integers are constants to calculus",
-        sample=[(0, 31), (0, 31)], accepts="integer",
+        sample=[(0, 31), (0, 31)], accepts=accepts,
     )  # fmt: skip
 
 
 bitwise_and = _bitwise("bitwise_and", np.bitwise_and, r"\mathbin{{\&}}")
 bitwise_or = _bitwise("bitwise_or", np.bitwise_or, r"\mathbin{{|}}")
 bitwise_xor = _bitwise("bitwise_xor", np.bitwise_xor, r"\oplus")
-left_shift = _bitwise("left_shift", np.left_shift, r"\ll")
-right_shift = _bitwise("right_shift", np.right_shift, r"\gg")
+left_shift = _bitwise("left_shift", np.left_shift, r"\ll", "integer")
+right_shift = _bitwise("right_shift", np.right_shift, r"\gg", "integer")
 
 
 def _cast_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> Type:

@@ -113,9 +113,11 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.min: fn.min,
     np.amin: fn.min,
     np.all: fn.all,
-    np.argmax: fn.argmax,
+    np.argmax: lambda a, axis=None: fn.argmax(a, axis),
     np.where: fn.where,
-    np.clip: lambda a, a_min=None, a_max=None: fn.clip(a, a_min, a_max),
+    np.clip: lambda a, a_min=None, a_max=None, *, min=None, max=None: fn.clip(
+        a, min if a_min is None else a_min, max if a_max is None else a_max
+    ),
     np.reshape: lambda a, shape: fn.reshape(a, shape),
     np.ravel: lambda a: fn.reshape(a, -1),
     np.transpose: lambda a, axes=None: fn.transpose(a, axes),
@@ -191,9 +193,13 @@ REFUSALS: Mapping[str, Callable[..., NoReturn]] = {
 
 def _length(self: Node) -> int:
     if not self.shape:
-        raise TypeError("a traced number has no length")
+        raise TraceError(f"a traced number ({self.type}) has no length")
     if isinstance(self.shape[0], Rows):
-        raise TraceError("the number of rows n is not known while tracing; use cr.ops.extent(x, axis=0) for its value")
+        raise TraceError(
+            f"x is {self.type}: the number of rows n is not known while tracing\n"
+            "  wrong:  x.sum() / len(x)\n"
+            "  right:  x.mean(), or x.sum() / cr.ops.extent(x, axis=0)"
+        )
     return self.shape[0]
 
 
@@ -222,7 +228,7 @@ def install() -> None:
         "var": fn.var,
         "max": fn.max,
         "min": fn.min,
-        "argmax": fn.argmax,
+        "argmax": lambda self, axis=None: fn.argmax(self, axis),
         "reshape": lambda self, *shape: fn.reshape(self, shape[0] if len(shape) == 1 else shape),
         "transpose": lambda self, *axes: fn.transpose(self, axes or None),
         "astype": lambda self, dtype: logic.cast(self, dtype=_dtype(dtype)),

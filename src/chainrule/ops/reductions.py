@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.errors import TypeMismatch
 from chainrule.graph.types import Rows, Shape, Type
+from chainrule.ops.build import mismatch
 from chainrule.ops.record import NOT_DIFFERENTIABLE, ZERO, Op, Rule, register, require_dtype
 from chainrule.ops.views import broadcast, reshape
 
@@ -41,6 +42,8 @@ def _reduction(
         require_dtype(name, "x", kind, accepts)
         if any(not 0 <= a < kind.rank for a in axes) or len(set(axes)) != len(axes):
             raise TypeMismatch(f"{name}: x is {kind}; the axes {axes} are not distinct axes of it")
+        if name == "argmax" and len(axes) != 1:
+            raise TypeMismatch(f"argmax: x is {kind}; it takes one axis, not {axes}")
         if needs_one and any(kind.shape[a] == 0 for a in axes):
             raise TypeMismatch(f"{name}: x is {kind}; an empty axis has no {name}")
         shape = tuple(d for a, d in enumerate(kind.shape) if a not in axes)
@@ -139,10 +142,10 @@ def normalize_axes(axis: int | tuple[int, ...] | None, rank: int, name: str) -> 
     axes = (axis,) if isinstance(axis, int | np.integer) else tuple(axis)
     for a in axes:
         if not -rank <= a < rank:
-            raise TypeMismatch(f"{name}: axis {a} does not exist in a value with {rank} axes")
+            raise mismatch(f"{name}: axis {a} does not exist in a value with {rank} axes")
     result = tuple(sorted(int(a) % rank for a in axes))
     if len(set(result)) != len(result):
-        raise TypeMismatch(f"{name}: the axes {axes} name one axis twice")
+        raise mismatch(f"{name}: the axes {axes} name one axis twice")
     return result
 
 

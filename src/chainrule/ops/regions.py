@@ -30,7 +30,7 @@ from chainrule.graph import (
     unflatten,
 )
 from chainrule.graph.structural import INPUT
-from chainrule.ops.build import is_traced, new_node
+from chainrule.ops.build import is_traced, mismatch, new_node
 from chainrule.ops.record import NOT_DIFFERENTIABLE, Op, register
 
 Run = Callable[[Graph, Sequence[Any]], list[Any]]
@@ -145,9 +145,12 @@ def scan(
     start_leaves, start_structure = flatten(start)
     x_leaves, x_structure = flatten(xs)
     x_leaves = [x if isinstance(x, Node) else as_array(x, "a sequence of scan") for x in x_leaves]
+    for x in x_leaves:
+        if not x.shape:
+            raise mismatch("scan: a sequence is a single number; its first axis must be the trips")
     lengths = {x.shape[0] for x in x_leaves} | ({length} if length is not None else set())
     if len(lengths) != 1 or not isinstance(next(iter(lengths)), int):
-        raise TypeMismatch(f"scan: the sequences and length must give one fixed number of trips, not {lengths or 'none'}")
+        raise mismatch(f"scan: the sequences and length must give one fixed number of trips, not {lengths or 'none'}")
     (trips,) = lengths
     slice_types = [type_of_value(x).with_shape(x.shape[1:]) for x in x_leaves]
     start_types = [type_of_value(s, "the start of scan") for s in start_leaves]
@@ -164,7 +167,13 @@ def scan(
         raise TraceError(f"scan: the carry starts as {start_structure} and the body returns {carry_structure}")
     closed, captured = close(traced)
     if not captured and not is_traced(*start_leaves, *x_leaves):
-        return _scan_now(body, start, x_leaves, x_structure, trips, reverse)
+        before, after = start_types, [o.type for o in traced.outputs[: len(start_leaves)]]
+        if after != before:
+            raise mismatch(f"scan: the body turns the carry ({_list(before)}) into ({_list(after)})")
+        if trips:
+            return _scan_now(body, start, x_leaves, x_structure, trips, reverse)
+        empty = [np.zeros((0, *o.shape), o.dtype) for o in traced.outputs[len(start_leaves) :]]
+        return start, unflatten(y_structure, empty)
     operands = [_node(v) for v in [*start_leaves, *x_leaves]] + captured
     node = new_node(
         SCAN,
@@ -189,8 +198,6 @@ def _scan_now(body: Any, carry: Any, xs: Sequence[Any], structure: Any, trips: i
         carry, y = body(carry, unflatten(structure, [x[trip] for x in xs]))
         leaves, shape_of_y = flatten(y)
         collected.append(leaves)
-    if not collected:
-        return carry, None
     columns = zip(*(collected[::-1] if reverse else collected), strict=True)
     return carry, unflatten(shape_of_y, [np.stack(column) for column in columns])
 

@@ -1,0 +1,392 @@
+"""The commands. Exit codes: 0 done, 1 a problem with data, model or training, 2 wrong usage."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from chainrule import __version__
+from chainrule.errors import ChainruleError, TableError
+
+app = typer.Typer(
+    name="chainrule",
+    help="Learning with neural networks: from a table to a trained network, and every number explained.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Table = Annotated[Path, typer.Argument(metavar="TABLE", help="A CSV or Parquet file.", show_default=False)]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that train saved.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no report; only errors.")]
+Debug = Annotated[bool, typer.Option("--debug", help="On an error, show the traceback.")]
+TaskOption = Annotated[
+    str | None,
+    typer.Option(help="classification or regression, instead of what the target looks like.", show_default=False),
+]
+
+
+@contextmanager
+def reporting(debug: bool) -> Iterator[None]:
+    """Turn errors into one message on stderr and exit code 1; with --debug let the traceback through."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except BrokenPipeError:  # the reader of our output (head, less) has gone: nothing is left to do
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(130) from None
+    except (ChainruleError, OSError) as error:
+        if debug:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    except MemoryError:
+        if debug:
+            raise
+        typer.echo("error: the memory of this machine is not enough for this table or network", err=True)
+        raise typer.Exit(1) from None
+    except Exception as error:
+        if debug:
+            raise
+        typer.echo(
+            f"error: chainrule itself failed ({type(error).__name__}: {error}). Please report it, with what "
+            "--debug prints",
+            err=True,
+        )
+        raise typer.Exit(1) from None
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of names."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """Read hidden layer sizes: '64,32', or 'none'."""
+    if text.strip().lower() in ("", "none", "0"):
+        return ()
+    try:
+        found = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        found = (0,)
+    if any(size < 1 for size in found):
+        raise typer.BadParameter(f"{text!r}: give sizes such as 64 or 64,32, or none for no hidden layer")
+    return found
+
+
+def batch(text: str) -> str:
+    """Check a batch size: a number or 'all'."""
+    if text != "all" and not (text.isdecimal() and int(text) > 0):
+        raise typer.BadParameter(f"{text!r}: give a number of rows of at least 1, or all")
+    return text
+
+
+def one_of(table: Callable[[], Any]) -> Callable[[str | None], str | None]:
+    """Make a check that an option is one of the names in a table (loaded only when the option is used)."""
+
+    def check(value: str | None) -> str | None:
+        known = list(table())
+        if value is not None and value not in known:
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}")
+        return value
+
+    return check
+
+
+def _activations() -> Any:
+    from chainrule.nn import ACTIVATIONS
+
+    return ACTIVATIONS
+
+
+def _losses() -> Any:
+    from chainrule.nn import LOSSES
+
+    return LOSSES
+
+
+def _optimizers() -> Any:
+    from chainrule.learn import OPTIMIZERS
+
+    return OPTIMIZERS
+
+
+def _schedules() -> Any:
+    from chainrule.learn import SCHEDULES
+
+    return SCHEDULES
+
+
+def _tasks() -> Any:
+    return ("classification", "regression", "binary", "multiclass")
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"chainrule {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Learning with neural networks: from a table to a trained network, and every number explained.
+
+    [bold]Examples[/bold]
+
+      chainrule inspect people.csv --target income
+
+      chainrule train people.csv --target income
+
+      chainrule predict income.chainrule new.csv --out predictions.csv
+
+      chainrule example
+    """
+
+
+@app.command()
+def inspect(
+    table: Table,
+    target: Annotated[str | None, typer.Option("--target", "-t", help="The column to predict.", show_default=False)] = None,
+    task: Annotated[str | None, typer.Option(help="classification or regression.", callback=one_of(_tasks))] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show what is in a table and what is wrong with it, labels included.
+
+    [bold]Examples[/bold]
+
+      chainrule inspect people.csv
+
+      chainrule inspect people.csv --target income --json
+    """
+    with reporting(debug):
+        from chainrule.cli.text import inspection_text
+        from chainrule.table import inspect_table, read_table
+
+        found = inspect_table(read_table(table), target, task, source=table.name)
+        typer.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) if as_json else inspection_text(found))
+
+
+@app.command()
+def train(
+    table: Table,
+    target: Annotated[str, typer.Option("--target", "-t", help="The column to predict.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Where to save the model. [dim]\\[default: TABLE's name.chainrule][/dim]", show_default=False),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="classification or regression, instead of what the target looks like.",
+            callback=one_of(_tasks),
+            show_default=False,
+        ),
+    ] = None,
+    ignore: Annotated[str, typer.Option(help="Columns to leave out: id,name", show_default=False)] = "",
+    hidden: Annotated[str, typer.Option(help="Units of the hidden layers: 64,32; or none.", callback=lambda v: v)] = "64,64",
+    activation: Annotated[
+        str, typer.Option(help="relu, tanh, sigmoid, identity or softmax.", callback=one_of(_activations))
+    ] = "relu",
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            help="binary_cross_entropy, softmax_cross_entropy, squared_error or half_squared_error. "
+            "[dim]\\[default: by the task][/dim]",
+            callback=one_of(_losses),
+            show_default=False,
+        ),
+    ] = None,
+    dropout: Annotated[float, typer.Option(help="Share of each hidden layer's values set to 0 in training.", min=0.0, max=0.99)] = 0.0,
+    optimizer: Annotated[str, typer.Option(help="sgd, momentum, adam or adamw.", callback=one_of(_optimizers))] = "adam",
+    learning_rate: Annotated[
+        float | None,
+        typer.Option("--learning-rate", "--lr", help="Step size η. [dim]\\[default: by the optimizer][/dim]", show_default=False),
+    ] = None,
+    schedule: Annotated[
+        str, typer.Option(help="constant, cosine, warmup or warmup_cosine.", callback=one_of(_schedules))
+    ] = "constant",
+    epochs: Annotated[int, typer.Option(help="How often every training row is used, at most.", min=1)] = 200,
+    batch_size: Annotated[
+        str | None,
+        typer.Option(help="Rows for each step, or all. [dim]\\[default: by the number of rows][/dim]", show_default=False),
+    ] = None,
+    patience: Annotated[int, typer.Option(help="Stop after so many epochs without a lower validation loss.", min=1)] = 20,
+    validation: Annotated[float, typer.Option(help="Share of the rows that are not for testing, watched for stopping.")] = 0.2,
+    test: Annotated[float, typer.Option(help="Share of rows set aside for the test score.")] = 0.2,
+    test_data: Annotated[
+        Path | None, typer.Option(help="Another table to test on, instead of a share of this one.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the split, the first weights, and the row order.", min=0)] = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Train a network on a table, score it on rows it never saw, and save it.
+
+    [bold]Examples[/bold]
+
+      chainrule train people.csv --target income
+
+      chainrule train people.csv --target income --hidden 128,64 --dropout 0.1 --seed 7
+
+      chainrule train houses.parquet --target price --ignore id,address --test-data sold.csv
+    """
+    hidden_sizes = sizes(hidden)
+    rows: int | str | None = None if batch_size is None else batch(batch_size)
+    rows = int(rows) if isinstance(rows, str) and rows != "all" else rows
+    for name, share in (("--test", test), ("--validation", validation)):
+        if not 0.0 <= share < 1.0:
+            raise typer.BadParameter(f"{share:g} is not a share of rows: give a number from 0 to 0.9", param_hint=name)
+    if learning_rate is not None and not learning_rate > 0:
+        raise typer.BadParameter(f"{learning_rate:g}: give a number greater than 0", param_hint="--learning-rate")
+    with reporting(debug):
+        from chainrule.cli.text import training_text
+        from chainrule.files.container import refuse_foreign
+        from chainrule.workflow import TrainOptions
+        from chainrule.workflow import train as train_table
+
+        place = out or Path(table.stem + ".chainrule")
+        if place.resolve().parent.exists() is False:
+            raise TableError(f"the folder {place.parent} of --out does not exist")
+        refuse_foreign(place)  # before the work, not after it
+        options = TrainOptions(
+            task=task,
+            ignore=names(ignore),
+            hidden=hidden_sizes,
+            activation=activation,
+            loss=loss,
+            dropout=dropout,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            schedule=schedule,
+            epochs=epochs,
+            batch_size=rows,
+            patience=patience,
+            validation=validation,
+            test=test,
+            seed=seed,
+        )
+        trained = train_table(table, target, options, test_data=test_data, progress=not quiet)
+        trained.model.save(place)
+        if as_json:
+            typer.echo(json.dumps({**trained.to_dict(), "model": str(place)}, indent=2, ensure_ascii=False))
+        elif not quiet:
+            typer.echo(training_text(trained, str(place)))
+
+
+@app.command()
+def predict(
+    model: ModelFile,
+    table: Table,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="A CSV or Parquet file to write. [dim]\\[default: CSV to the screen][/dim]", show_default=False),
+    ] = None,
+    keep: Annotated[str, typer.Option(help="Columns of TABLE to write too: id,name; or all.", show_default=False)] = "",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Predict the target for the rows of a table.
+
+    The result has a row for each row of TABLE, in its order: kept columns, the prediction, and (for classes) a
+    probability for each class.
+
+    [bold]Examples[/bold]
+
+      chainrule predict income.chainrule new.csv --out predictions.csv --keep id
+
+      chainrule predict income.chainrule new.csv | head
+    """
+    with reporting(debug):
+        from chainrule.cli.output import write_table
+        from chainrule.files import load
+        from chainrule.table import read_table
+        from chainrule.workflow import predict as predict_table
+
+        loaded = load(model)
+        result = predict_table(loaded, read_table(table), keep=names(keep), source=table.name)
+        if as_json:
+            typer.echo(json.dumps(result.to_dicts(), indent=2, ensure_ascii=False, default=str))
+        if out is not None:
+            write_table(result, out, inputs=(model, table))
+            if not quiet and not as_json:
+                typer.echo(f"{result.height} predictions written to {out}")
+        elif not as_json:
+            sys.stdout.write(result.write_csv())
+
+
+@app.command()
+def evaluate(
+    model: ModelFile,
+    table: Table,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Score a saved model on a table that has the target column.
+
+    [bold]Examples[/bold]
+
+      chainrule evaluate income.chainrule test.csv
+
+      chainrule evaluate income.chainrule test.csv --json
+    """
+    with reporting(debug):
+        from chainrule.cli.text import evaluation_text
+        from chainrule.files import load
+        from chainrule.workflow import evaluate as evaluate_table
+
+        result = evaluate_table(load(model), table)
+        if as_json:
+            typer.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
+        elif not quiet:
+            typer.echo(evaluation_text(result))
+
+
+@app.command()
+def example(
+    steps: Annotated[int, typer.Option(help="How many steps to follow.", min=1, max=1_000_000)] = 10_000,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Print the lecture's worked example, line by line: forward, error, backward, update.
+
+    [bold]Examples[/bold]
+
+      chainrule example
+
+      chainrule example --steps 1
+    """
+    with reporting(debug):
+        from chainrule.cli.text import example_json, example_text
+        from chainrule.workflow import worked_example
+
+        result = worked_example(steps)
+        typer.echo(json.dumps(example_json(result), indent=2) if as_json else example_text(result))
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,27 @@
+"""Writing result tables: never over an input, and whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from chainrule.errors import TableError
+
+
+def write_table(frame: Any, path: Path, inputs: tuple[Path, ...]) -> None:
+    """Write a frame as CSV or Parquet by the file's ending."""
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise TableError(f"{path}: predictions are written as .csv or .parquet, not as {path.suffix or 'a file of no ending'}")
+    if any(path.exists() and path.samefile(source) for source in inputs):
+        raise TableError(f"{path} is an input of this command; give another file to --out, so that nothing is lost")
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        if path.suffix.lower() == ".csv":
+            frame.write_csv(temporary)
+        else:
+            frame.write_parquet(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise TableError(f"cannot write {path}: {error.strerror or error}") from None

@@ -1,0 +1,182 @@
+"""Results as text for a terminal of 80 columns, readable without color."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import wrap
+from typing import Any
+
+from chainrule.cli.example import example_json, example_text
+from chainrule.table import Inspection
+from chainrule.workflow import ClassificationScore, Evaluation, RegressionScore, Score, Trained
+
+WIDTH = 80
+LABEL = 15
+
+
+def line(label: str, text: str) -> str:
+    """Return a labeled line, wrapped under its label."""
+    parts = wrap(text, WIDTH - LABEL, break_long_words=False) or [""]
+    return "\n".join(f"{label if i == 0 else '':<{LABEL}}{part}" for i, part in enumerate(parts))
+
+
+def columns(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Align rows of cells: the first ``left`` columns to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    ]
+
+
+def short(text: Any, width: int) -> str:
+    """Cut a text to a width, with an ellipsis."""
+    plain = str(text).replace("\n", " ")
+    return plain if len(plain) <= width else plain[: width - 1] + "…"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def training_text(trained: Trained, place: str) -> str:
+    """Return the report of ``chainrule train``."""
+    model, run = trained.model, trained.run
+    about, rows, table, target = model.about, trained.rows, model.table, model.target
+    assert table is not None
+    assert target is not None
+    total = sum(rows.values()) + trained.unlabeled if trained.test_source is None else rows["training"] + rows.get("validation", 0)
+    kind = "a number" if target.kind == "regression" else f"{len(target.classes)} classes"
+    lines = [
+        line("table", f"{trained.source}: {total} rows, {trained.columns} columns"),
+        line("target", f"{target.column}, {kind}: {trained.task.why}"),
+    ]
+    if trained.unlabeled:
+        lines.append(line("left out", f"{trained.unlabeled} rows without a value in {target.column}"))
+    lines += [line("left out", f"{name}: {reason}") for name, reason in table.dropped.items()]
+    parts = [f"{rows['training']} training"]
+    parts += [f"{rows['validation']} validation"] if "validation" in rows else ["no validation (no early stopping)"]
+    parts += [f"{rows['test']} test" + (f" (from {trained.test_source})" if trained.test_source else "")] if "test" in rows else ["no test"]
+    lines.append(line("rows", ", ".join(parts) + f"; seed {run.seed}"))
+    layers = about["layers"]
+    inner = " → ".join(f"{units} {about['options']['activation']}" for units in layers[1:-1])
+    lines.append(
+        line("network", f"{layers[0]} inputs → {inner + ' → ' if inner else ''}{layers[-1]} "
+                        f"output{'s' if layers[-1] > 1 else ''}; {about['parameters']} parameters; {model.loss}")
+    )  # fmt: skip
+    lines.append(
+        line("training", f"{about['options']['optimizer']}, learning rate {run.settings['learning_rate']:g}, batches of "
+                         f"{run.plan.batch_size}; {run.epochs} epochs, {run.steps} steps, {trained.seconds:.1f} s")
+    )  # fmt: skip
+    lines.append(line("", run.message))
+    lines.append("")
+    lines += score_text(trained.scores.get("test"), trained.scores["training"])
+    lines.append("")
+    lines.append(line("saved", f"{place}"))
+    return "\n".join(lines)
+
+
+def score_text(score: Score | None, training: Score | None = None) -> list[str]:
+    """Return the lines of a score; with the training score, the gap beside it."""
+    if score is None:
+        assert training is not None
+        return [line("test", "none: no rows were set aside, so nothing is known of new rows"), *_headline(training, "training")]
+    lines = _headline(score, "test" if training is not None else "")
+    if isinstance(score, ClassificationScore):
+        if isinstance(training, ClassificationScore):
+            gap = 100 * (training.accuracy - score.accuracy)
+            lines.append(line("", f"training {percent(training.accuracy)}: a gap of {gap:.1f} points"))
+        lines.append(line("", f"always saying {score.guess_class!s}: {percent(score.guess)}"))
+        lines.append(line("log-loss", number(score.log_loss)))
+        lines.append(line("AUC", number(score.auc)))
+        return [*lines, "", *class_text(score)]
+    if isinstance(training, RegressionScore):
+        lines.append(line("", f"training {number(training.rmse)}: a gap of {number(score.rmse - training.rmse)}"))
+    lines.append(line("", f"always saying the mean {number(score.guess_value)}: {number(score.guess)}"))
+    return [*lines, line("MAE", number(score.mae)), line("R²", number(score.r2))]
+
+
+def _headline(score: Score, part: str) -> list[str]:
+    start = f"{part} " if part else ""
+    if isinstance(score, ClassificationScore):
+        interval = f"95 % interval {100 * score.interval.low:.1f} to {percent(score.interval.high)}"
+        return [line("accuracy", f"{start}{percent(score.accuracy)} ({interval}), {score.rows} rows")]
+    interval = "" if score.interval is None else (
+        f" (95 % interval {number(score.interval.low)} to {number(score.interval.high)})"
+    )
+    return [line("RMSE", f"{start}{number(score.rmse)}{interval}, {score.rows} rows")]
+
+
+MOST_CLASSES = 12
+
+
+def class_text(score: ClassificationScore) -> list[str]:
+    """Return precision and recall of each class, beside the confusion matrix where it fits."""
+    many = len(score.classes) > MOST_CLASSES
+    names = [short(c, 16) for c in score.classes]
+    head = ["class", "rows", "precision", "recall"]
+    table = [
+        [name, str(count), _share(p), _share(r)]
+        for name, count, p, r in zip(names, score.support, score.precision, score.recall, strict=True)
+    ]
+    if not many:
+        room = max(3, (WIDTH - 44) // len(names) - 2)
+        head += [short(f"→{name}", max(room, 4)) for name in names]
+        table = [[*row, *(str(v) for v in counts)] for row, counts in zip(table, score.confusion, strict=True)]
+    lines = columns([head, *table])
+    if many or max(map(len, lines)) > WIDTH:
+        lines = columns([row[:4] for row in [head, *table]])
+    else:
+        lines.append("(→: how many rows of the class were predicted as each class)")
+    return lines
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def evaluation_text(result: Evaluation) -> str:
+    """Return the report of ``chainrule evaluate``."""
+    lines = [line("table", result.source), line("target", result.target)]
+    if result.unlabeled:
+        lines.append(line("left out", f"{result.unlabeled} rows without a value in {result.target}"))
+    return "\n".join([*lines, "", *score_text(result.score)])
+
+
+def inspection_text(found: Inspection) -> str:
+    """Return the report of ``chainrule inspect``."""
+    lines = [line("table", f"{found.source}: {found.rows} rows, {len(found.columns)} columns")]
+    if found.target is not None:
+        kind = f", {found.task.kind}: {found.task.why}" if found.task is not None else ""
+        lines.append(line("target", f"{found.target}{kind}"))
+    if found.classes:
+        lines.append(line("classes", ", ".join(f"{name} {rows}" for name, rows in found.classes)))
+    rows = [["column", "kind", "missing", "distinct", "values"]]
+    for c in found.columns:
+        values = (
+            f"{number(c.low)} … {number(c.median)} … {number(c.high)}"
+            if c.median is not None
+            else ", ".join(f"{short(v, 14)} {n}" for v, n in c.common[:3])
+        )
+        rows.append([short(c.name, 22), c.kind, str(c.missing), str(c.distinct), short(values, 34)])
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    lines.append("")
+    lines += [
+        "  ".join(
+            [row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2].rjust(widths[2]), row[3].rjust(widths[3]), row[4]]
+        ).rstrip()
+        for row in rows
+    ]
+    lines.append("")
+    if not found.findings:
+        lines.append("nothing wrong was found")
+    for finding in found.findings:
+        lines.append(line(finding.severity, finding.message))
+    return "\n".join(lines)
+
+
+__all__ = ["evaluation_text", "example_json", "example_text", "inspection_text", "training_text"]

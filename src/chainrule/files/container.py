@@ -1,0 +1,133 @@
+"""The container of a model file: safetensors with one JSON document in its header, and a SHA-256 over everything.
+
+A model file is data: nothing in it is ever executed, evaluated, unpickled or imported by name. It is written beside its
+place and moved there in one step, so that a reader never sees half a file and a failed save leaves the old one as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import ModelFileError
+
+FORMAT = "chainrule-model"
+VERSION = 1
+_DOCUMENT, _DIGEST, _FORMAT, _VERSION = "chainrule.document", "chainrule.sha256", "chainrule.format", "chainrule.version"
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+
+def digest_of(document: str, arrays: Arrays) -> str:
+    """Return the SHA-256 over the document and every array: names, dtypes, shapes and bytes."""
+    digest = hashlib.sha256()
+    digest.update(f"{FORMAT} {VERSION}\n{len(document.encode())}\n{document}\n".encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        digest.update(f"{name!r} {array.dtype.name} {array.shape} {little.nbytes}\n".encode())
+        digest.update(little.tobytes())
+    return digest.hexdigest()
+
+
+def write(path: str | PathLike[str], document: Mapping[str, Any], arrays: Arrays) -> None:
+    """Write a document and arrays to a file, whole or not at all."""
+    from safetensors.numpy import save
+
+    target = Path(path)
+    text = json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    header = {_FORMAT: FORMAT, _VERSION: str(VERSION), _DOCUMENT: text, _DIGEST: digest_of(text, arrays)}
+    data = save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata=header)
+    refuse_foreign(target)
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
+            temporary = file.name
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise ModelFileError(f"cannot write the model to {target}: {error.strerror or error}") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise ModelFileError where something that is not a model file already stands: it would be lost."""
+    if path.is_dir():
+        raise ModelFileError(f"cannot write the model to {path}: it is a folder; give a file name, such as model.chainrule")
+    if path.exists() and path.stat().st_size > 0 and not _is_model(path):
+        raise ModelFileError(f"{path} exists and is not a chainrule model; it is left as it is. Choose another file name")
+
+
+def _is_model(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(4096)
+    return _FORMAT.encode() in start or _DOCUMENT.encode() in start or _DIGEST.encode() in start
+
+
+def read(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
+    """Return the document and the arrays of a model file; raise ModelFileError for one that cannot be trusted."""
+    from safetensors import SafetensorError, safe_open
+
+    source = Path(path)
+    if not source.exists():
+        raise ModelFileError(f"there is no file {source}")
+    if source.is_dir():
+        raise ModelFileError(f"{source} is a folder, not a model file")
+    if source.stat().st_size == 0:
+        raise ModelFileError(f"{source} is empty; the model has to be saved again")
+    try:
+        with safe_open(str(source), framework="numpy") as file:
+            header = file.metadata() or {}
+            _check_header(header, source)
+            arrays = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118  (not a dict)
+    except ModelFileError:
+        raise
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
+        if _is_model(source):
+            raise ModelFileError(f"{source} is truncated or damaged ({error}); take it from a copy, or train again") from None
+        raise ModelFileError(f"{source} is not a chainrule model file") from None
+    text = header[_DOCUMENT]
+    if digest_of(text, arrays) != header[_DIGEST]:
+        raise ModelFileError(
+            f"{source} was changed or damaged after it was saved: its SHA-256 does not fit its content. "
+            "Take it from a copy, or train again"
+        )
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ModelFileError(f"{source} holds a damaged document; train again") from None
+    if not isinstance(document, dict):
+        raise ModelFileError(f"{source} holds a damaged document; train again")
+    return document, arrays
+
+
+def _check_header(header: Mapping[str, str], source: Path) -> None:
+    if header.get(_FORMAT) != FORMAT:
+        raise ModelFileError(f"{source} is a safetensors file, but not a chainrule model")
+    version = header.get(_VERSION, "")
+    if not version.isdecimal():
+        raise ModelFileError(f"{source} has the format version {version!r}, which is none; the file is damaged")
+    if int(version) > VERSION:
+        raise ModelFileError(
+            f"{source} was saved by a newer chainrule (format {version}, this one reads up to {VERSION}); upgrade: "
+            "pip install --upgrade chainrule"
+        )
+    if int(version) < 1 or _DOCUMENT not in header or _DIGEST not in header:
+        raise ModelFileError(f"{source} lacks a part of its header; the file is damaged")

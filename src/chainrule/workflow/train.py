@@ -1,0 +1,243 @@
+"""One table end to end: read, look, split, encode, train, score, keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from os import PathLike, fspath
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import TrainingError
+from chainrule.files import Model
+from chainrule.learn import Report, Run, fit, get_optimizer, get_schedule
+from chainrule.learn.optimizers import DEFAULT_RATES
+from chainrule.nn import choose
+from chainrule.table import (
+    TableEncoder, TargetEncoder, Task, as_frame, infer_task, missing_labels, read_table, select_target,
+)  # fmt: skip
+from chainrule.workflow.network import build_objective, choose_head, encode_target
+from chainrule.workflow.predict import predict_values, score_model
+from chainrule.workflow.score import Score
+from chainrule.workflow.split import Split, split_rows
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Everything that may be chosen; None means: chosen from the data, and said."""
+
+    task: str | None = None
+    ignore: tuple[str, ...] = ()
+    hidden: tuple[int, ...] = (64, 64)
+    activation: str = "relu"
+    loss: str | None = None
+    dropout: float = 0.0
+    optimizer: str = "adam"
+    learning_rate: float | None = None
+    schedule: str = "constant"
+    epochs: int = 200
+    batch_size: int | str | None = None
+    patience: int = 20
+    validation: float = 0.2
+    test: float = 0.2
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training a table gave: the model, its scores on the three parts, and everything that was decided on the way."""
+
+    model: Model
+    run: Run
+    source: str
+    task: Task
+    rows: dict[str, int]
+    columns: int
+    unlabeled: int
+    seconds: float
+    test_source: str | None
+    scores: dict[str, Score] = field(default_factory=dict)
+
+    @property
+    def gap(self) -> float | None:
+        """Training score minus test score (for a regression: test RMSE minus training RMSE); positive means overfitting."""
+        if "test" not in self.scores:
+            return None
+        a, b = self.scores["training"], self.scores["test"]
+        return a.accuracy - b.accuracy if hasattr(a, "accuracy") else b.rmse - a.rmse  # type: ignore[union-attr]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON data."""
+        table, target = self.model.table, self.model.target
+        assert table is not None
+        assert target is not None
+        return {
+            "source": self.source,
+            "test_source": self.test_source,
+            "target": target.column,
+            "task": asdict(self.task),
+            "rows": {**self.rows, "without_label": self.unlabeled},
+            "features": table.feature_names,
+            "dropped": dict(table.dropped),
+            "network": self.model.about["layers"],
+            "parameters": self.model.about["parameters"],
+            "status": self.run.status,
+            "epochs": self.run.epochs,
+            "steps": self.run.steps,
+            "best_epoch": self.run.best_epoch,
+            "settings": dict(self.run.settings),
+            "seed": self.run.seed,
+            "seconds": self.seconds,
+            "scores": {part: score.to_dict() for part, score in self.scores.items()},
+            "gap": self.gap,
+        }
+
+
+def default_batch_size(rows: int) -> int:
+    """Return a batch size for a number of training rows: small batches learn better, large ones go faster."""
+    return next((size for most, size in ((2_000, 32), (8_000, 64), (32_000, 128)) if rows <= most), 256)
+
+
+def open_table(table: Any) -> tuple[Any, str]:
+    """Return a frame and its name from a file path or a data frame."""
+    if isinstance(table, str | PathLike):
+        return read_table(table), Path(fspath(table)).name
+    return as_frame(table), "the table"
+
+
+def train(
+    table: Any,
+    target: str,
+    options: TrainOptions | None = None,
+    *,
+    test_data: Any = None,
+    progress: bool | Callable[[Report], None] = False,
+) -> Trained:
+    """Train a network on a table and score it on rows that were used for neither training nor stopping.
+
+    Args:
+        table: a path to a CSV or Parquet file, or a data frame (pandas, polars, Arrow).
+        target: the column to predict; rows without it are left out, and counted.
+        options: see ``TrainOptions``.
+        test_data: another table to test on; then no rows of ``table`` are set aside for it.
+        progress: True for a live bar, or a function that is called with reports.
+
+    Raises:
+        TableError, TrainingError: for a table that cannot be used, or a training that diverged.
+
+    >>> import chainrule as cr
+    >>> frame = {"x": [0.1 * i for i in range(60)], "y": [i > 30 for i in range(60)]}
+    >>> trained = cr.workflow.train(frame, "y", cr.workflow.TrainOptions(epochs=30))
+    >>> trained.rows
+    {'training': 38, 'validation': 10, 'test': 12}
+    """
+    options = options or TrainOptions()
+    _check(options)
+    frame, source = open_table(table)
+    values = select_target(frame, target)[1]
+    task = infer_task(values, options.task, target)
+    labeled = np.flatnonzero(~missing_labels(values))
+    split = _split(values.gather(labeled), task, options, test_data is not None)
+    training, validation, test = (labeled[part] for part in (split.training, split.validation, split.test))
+
+    encoder = TableEncoder.fit(frame, target=target, ignore=options.ignore, rows=training, source=source)
+    target_encoder = TargetEncoder.fit(values, task, training, column=target)
+    head = choose_head(target_encoder, options.loss)
+
+    def part(rows: Array) -> tuple[Array, Array]:
+        x = encoder.transform(frame[rows.tolist()], source=source)
+        return x, target_encoder.transform(values.gather(rows), source=source)
+
+    def fitting(rows: tuple[Array, Array]) -> tuple[Array, Array]:
+        return rows[0], encode_target(head, target_encoder, rows[1])
+
+    parts = {"training": part(training)} | ({"validation": part(validation)} if len(validation) else {})
+    objective = build_objective(head, options.hidden, options.activation, options.dropout)
+    rate = DEFAULT_RATES[options.optimizer] if options.learning_rate is None else options.learning_rate
+    begin = perf_counter()
+    run = fit(
+        objective,
+        fitting(parts["training"]),
+        optimizer=get_optimizer(options.optimizer, get_schedule(options.schedule, rate)),
+        epochs=options.epochs,
+        batch_size=options.batch_size or default_batch_size(len(training)),
+        validation=fitting(parts["validation"]) if "validation" in parts else None,
+        patience=options.patience if "validation" in parts else None,
+        seed=options.seed,
+        progress=progress,
+    )
+    seconds = perf_counter() - begin
+    if run.status == "non-finite":
+        raise TrainingError(f"the training diverged at {run.problem}. No model was saved")
+    model = _model(run, encoder, target_encoder, options, source, task, parts["training"][1])
+    test_source = None
+    if test_data is not None:
+        test_frame, test_source = open_table(test_data)
+        parts["test"] = labeled_rows(model, test_frame, test_source)[:2]
+    elif len(test):
+        parts["test"] = part(test)
+    scores = {name: score_model(model, x, y) for name, (x, y) in parts.items()}
+    model.about["scores"] = {name: score.to_dict() for name, score in scores.items()}
+    return Trained(
+        model=model,
+        run=run,
+        source=source,
+        task=task,
+        rows={name: len(x) for name, (x, _) in parts.items()},
+        columns=frame.width,
+        unlabeled=frame.height - len(labeled),
+        seconds=seconds,
+        test_source=test_source,
+        scores=scores,
+    )
+
+
+def labeled_rows(model: Model, frame: Any, source: str) -> tuple[Array, Array, int]:
+    """Return inputs and encoded targets of a table's rows that have a label, and how many have none."""
+    assert model.table is not None
+    assert model.target is not None
+    values = select_target(frame, model.target.column)[1]
+    missing = missing_labels(values)
+    rows = np.flatnonzero(~missing)
+    if not len(rows):
+        raise TrainingError(f"{source}: no row has a value in {model.target.column!r}, so nothing can be compared")
+    x = model.table.transform(frame[rows.tolist()], source=source)
+    return x, model.target.transform(values.gather(rows), source=source), int(missing.sum())
+
+
+def _split(values: Any, task: Task, options: TrainOptions, has_test_data: bool) -> Split:
+    labels = np.unique(np.asarray(values.cast(str).to_list()), return_inverse=True)[1] if task.is_classification else None
+    return split_rows(len(values), labels, options.validation, 0.0 if has_test_data else options.test, options.seed)
+
+
+def _check(options: TrainOptions) -> None:
+    """Say what is wrong with the options before any work is done."""
+    choose(DEFAULT_RATES, options.optimizer, "optimizer")
+    if any(units < 1 for units in options.hidden):
+        raise TrainingError(f"a hidden layer of {min(options.hidden)} units is not possible; give sizes such as 64,32")
+    if options.patience < 1:
+        raise TrainingError(f"patience is {options.patience}; it must be at least 1")
+
+
+def _model(
+    run: Run, encoder: TableEncoder, target: TargetEncoder, options: TrainOptions, source: str, task: Task, truth: Array
+) -> Model:
+    layers = [encoder.width, *(int(b.shape[0]) for k, b in run.parameters.items() if k.endswith(".bias"))]
+    guess: Any = int(np.bincount(truth).argmax()) if task.is_classification else target.mean
+    about = {
+        "source": source,
+        "why": task.why,
+        "guess": guess,
+        "layers": layers,
+        "parameters": int(sum(v.size for v in run.parameters.values())),
+        "options": asdict(options),
+    }
+    return Model.from_run(run, table=encoder, target=target, about=about)
+
+
+__all__ = ["TrainOptions", "Trained", "default_batch_size", "labeled_rows", "open_table", "predict_values", "train"]
