@@ -8,29 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_PUBLIC = {
-    "grad": "calculus",
-    "value_and_grad": "calculus",
-    "vjp": "calculus",
-    "jvp": "calculus",
-    "jacobian": "calculus",
-    "hessian": "calculus",
-    "check_grad": "calculus",
-    "make_graph": "ops",
-    "graph_from_json": "ops",
-    "scan": "ops",
-    "iterate": "ops",
-    "key": "ops",
-    "Objective": "learn",
-    "fit": "learn",
-    "load": "files",
-    "Model": "files",
-    "save": "files",
-    "ChainruleError": "errors",
+_ROOM_OF = {
+    "calculus": ("check_grad", "grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"),
+    "errors": ("ChainruleError",),
+    "files": ("Model", "load", "save"),
+    "learn": ("Objective", "fit"),
+    "ops": ("graph_from_json", "iterate", "key", "make_graph", "scan"),
 }
 _ROOMS = ("calculus", "errors", "execute", "files", "graph", "learn", "nn", "ops", "table", "workflow")
+_PUBLIC = {name: room for room, names in _ROOM_OF.items() for name in names}
 
-__all__ = ["__version__", *_PUBLIC, *_ROOMS]
+if TYPE_CHECKING:
+    from chainrule import calculus, errors, execute, files, graph, learn, nn, ops, table, workflow
+    from chainrule.calculus import check_grad, grad, hessian, jacobian, jvp, value_and_grad, vjp
+    from chainrule.errors import ChainruleError
+    from chainrule.files import Model, load, save
+    from chainrule.learn import Objective, fit
+    from chainrule.ops import graph_from_json, iterate, key, make_graph, scan
+
+__all__ = [
+    "ChainruleError", "Model", "Objective", "__version__", "calculus", "check_grad", "errors", "execute", "files", "fit",
+    "grad", "graph", "graph_from_json", "hessian", "iterate", "jacobian", "jvp", "key", "learn", "load", "make_graph", "nn",
+    "ops", "save", "scan", "table", "value_and_grad", "vjp", "workflow",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -46,12 +46,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-if TYPE_CHECKING:
-    from chainrule import calculus, errors, execute, files, graph, learn, nn, ops, table, workflow
-    from chainrule.calculus import check_grad, grad, hessian, jacobian, jvp, value_and_grad, vjp
-    from chainrule.errors import ChainruleError
-    from chainrule.files import Model, load, save
-    from chainrule.learn import Objective, fit
-    from chainrule.ops import graph_from_json, iterate, key, make_graph, scan

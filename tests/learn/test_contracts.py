@@ -204,10 +204,10 @@ def mask_job() -> Job:
         def forward(self, scope: Any, x: Any) -> Any:
             return x * scope["gain"]
 
-    network = cr.nn.Sequential(Scale(), cr.nn.Dropout(0.25))
-    objective = cr.Objective(network, loss=lambda target, output: np.sum(output, axis=1) * target)
-    # Row i counts 2^i in every sum, so the sum of the first 20 rows tells every single mask apart, exactly.
-    return prepare(objective, (np.ones((32, 1)), 2.0 ** np.arange(32) * 3 / 4), epochs=1, batch_size="all", seed=5)
+    network = cr.nn.Sequential(Scale(), cr.nn.Dropout(0.5))
+    objective = cr.Objective(network, loss=lambda target, output: target * output)
+    # A value that is kept becomes 2, so row i adds 2^i where it is kept: the sum's binary digits are the mask.
+    return prepare(objective, (np.ones((32, 1)), 0.5 * 2.0 ** np.arange(32)), epochs=1, batch_size="all", seed=5)
 
 
 @pytest.mark.parametrize("tile", [8, 5, 1, 31])
@@ -216,11 +216,11 @@ def test_tiles_draw_the_same_masks(tile: int) -> None:
     batch = gather(job.training, np.arange(32))
     whole = REFERENCE.measure(job.program, job.loop.carry, job.arrays, batch, None)
     tiled = REFERENCE.measure(job.program, job.loop.carry, job.arrays, batch, tile)
-    # Sums of powers of two below 2^53: exact in any order, so equal sums mean equal masks, row for row.
-    assert bits(tiled) == bits(whole)
+    assert bits(tiled) == bits(whole)  # sums of powers of two below 2^53 are exact in any order
     mask = int(whole["loss"])
     assert mask == whole["loss"]
-    assert 0.45 < mask.bit_count() / 32 < 0.98
+    assert 0.2 < mask.bit_count() / 32 < 0.8
+    assert whole["gradient"]["scale1.gain"].tolist() == [mask], "the backward pass has the masks of the forward pass"
 
 
 @pytest.mark.parametrize("tile", [8, 5])
@@ -372,7 +372,9 @@ def ball_run(optimizer: Any, radius: float, at_most: int = 200, **options: Any) 
     return cr.fit(objective, (x, y), optimizer=optimizer, **chosen)
 
 
-@pytest.mark.parametrize("optimizer", [cr.learn.SGD(0.05), cr.learn.SGD(0.02, momentum=0.9), cr.learn.Adam(0.1)], ids=str)
+@pytest.mark.parametrize(
+    "optimizer", [cr.learn.SGD(0.05), cr.learn.SGD(0.02, momentum=0.9), cr.learn.Adam(0.1)], ids=str
+)
 def test_after_every_step_the_weights_are_in_the_ball(optimizer: Any) -> None:
     run = ball_run(optimizer, radius=1.0)
     lengths = [np.abs(run.at(step).parameters["w"]).sum() for step in range(run.steps + 1)]
@@ -481,7 +483,8 @@ def test_an_unknown_metric_without_constraints_steps() -> None:
     first = {"w": np.zeros((2, 1))}
     objective = cr.Objective(linear, loss="squared_error")
     runs = [
-        cr.fit(objective, (x, x[:, :1]), optimizer=o, epochs=3, parameters=first) for o in (Unknown(), cr.learn.SGD(0.1))
+        cr.fit(objective, (x, x[:, :1]), optimizer=o, epochs=3, parameters=first)
+        for o in (Unknown(), cr.learn.SGD(0.1))
     ]
     assert bits(runs[0].parameters) == bits(runs[1].parameters)
 
@@ -531,7 +534,10 @@ def test_the_strength_of_a_penalty_is_a_setting() -> None:
     y = x.sum(axis=1, keepdims=True)
     options: dict[str, Any] = {"optimizer": cr.learn.SGD(0.1), "epochs": 3, "parameters": {"w": np.ones((3, 1))}}
     given = cr.fit(
-        cr.Objective(linear, "squared_error", penalty=[SquaredL2(5.0)]), (x, y), settings={"penalty1.lambda": 0.5}, **options
+        cr.Objective(linear, "squared_error", penalty=[SquaredL2(5.0)]),
+        (x, y),
+        settings={"penalty1.lambda": 0.5},
+        **options,
     )
     own = cr.fit(cr.Objective(linear, "squared_error", penalty=[SquaredL2(0.5)]), (x, y), **options)
     assert bits(given.parameters) == bits(own.parameters)

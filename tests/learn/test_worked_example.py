@@ -96,8 +96,18 @@ def test_all_eight_updates_with_frozen_biases() -> None:
     run = cr.fit(objective, (X, Y), optimizer=cr.learn.SGD(RATE), epochs=1, parameters=first)
     w1, w3, w2, w4 = run.parameters["hidden"].ravel()
     w5, w7, w6, w8 = run.parameters["output"].ravel()
-    assert [w1, w2, w3, w4] == [printed("0.149780716"), printed("0.199561432"), printed("0.249751144"), printed("0.299502287")]
-    assert [w5, w6, w7, w8] == [printed("0.358916480"), printed("0.408666186"), printed("0.511301270"), printed("0.561370121")]
+    assert [w1, w2, w3, w4] == [
+        printed("0.149780716"),
+        printed("0.199561432"),
+        printed("0.249751144"),
+        printed("0.299502287"),
+    ]
+    assert [w5, w6, w7, w8] == [
+        printed("0.358916480"),
+        printed("0.408666186"),
+        printed("0.511301270"),
+        printed("0.561370121"),
+    ]
     assert np.array_equal(first["hidden"], [[0.15, 0.25], [0.20, 0.30]])  # nothing is changed in place
 
 

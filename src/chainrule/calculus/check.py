@@ -42,7 +42,9 @@ class GradientCheck:
         )
 
 
-def check_grad(function: Callable[..., Any], *arguments: Any, step: float = 1e-5, tolerance: float = 1e-6) -> GradientCheck:
+def check_grad(
+    function: Callable[..., Any], *arguments: Any, step: float = 1e-5, tolerance: float = 1e-6
+) -> GradientCheck:
     """Compare the gradient of a function, by all its arguments, with central differences in double precision.
 
     Returns a report that is true where they agree and prints where they differ most. Each element x is moved by

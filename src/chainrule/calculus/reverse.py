@@ -7,7 +7,6 @@ operand by the operation's own rule, ∂L/∂xᵢ += (∂y/∂xᵢ)ᵀ ∂L/∂y
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from chainrule.calculus import regions
 from chainrule.errors import NotDifferentiable
@@ -22,9 +21,7 @@ LINEAR = ("add", "subtract", "negative", "named", "cast", "where")
 """Elementwise operations whose rule does not look at the operands' values: a zero goes through them as a zero."""
 
 
-def backward(
-    outputs: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node]
-) -> list[Node | None]:
+def backward(outputs: Sequence[Node], cotangents: Sequence[Node | None], wrt: Sequence[Node]) -> list[Node | None]:
     """Return Σᵢ (∂outputᵢ/∂w)ᵀ cotangentᵢ for each w in ``wrt``, as nodes; None stands for a derivative of zero."""
     reached = depends_on(outputs, wrt)
     gathered = _Gathered()
@@ -148,4 +145,3 @@ def _through_region(node: Node, reached: set[Node], gathered: _Gathered) -> None
         if piece is not None:
             _mark([piece], Backward(node, "values"), start)
             gathered.add(operand, piece, None)
-

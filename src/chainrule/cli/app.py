@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -30,17 +31,13 @@ ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file t
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no report; only errors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="On an error, show the traceback.")]
-TaskOption = Annotated[
-    str | None,
-    typer.Option(help="classification or regression, instead of what the target looks like.", show_default=False),
-]
-
 
 @contextmanager
 def reporting(debug: bool) -> Iterator[None]:
     """Turn errors into one message on stderr and exit code 1; with --debug let the traceback through."""
     try:
         yield
+        sys.stdout.flush()
     except typer.Exit:
         raise
     except BrokenPipeError:  # the reader of our output (head, less) has gone: nothing is left to do
@@ -86,14 +83,18 @@ def sizes(text: str) -> tuple[int, ...]:
     except ValueError:
         found = (0,)
     if any(size < 1 for size in found):
-        raise typer.BadParameter(f"{text!r}: give sizes such as 64 or 64,32, or none for no hidden layer")
+        raise typer.BadParameter(
+            f"{text!r}: give sizes such as 64 or 64,32, or none for no hidden layer", param_hint="'--hidden'"
+        )
     return found
 
 
 def batch(text: str) -> str:
     """Check a batch size: a number or 'all'."""
     if text != "all" and not (text.isdecimal() and int(text) > 0):
-        raise typer.BadParameter(f"{text!r}: give a number of rows of at least 1, or all")
+        raise typer.BadParameter(
+            f"{text!r}: give a number of rows of at least 1, or all", param_hint="'--batch-size'"
+        )
     return text
 
 
@@ -166,7 +167,9 @@ def _main(
 @app.command()
 def inspect(
     table: Table,
-    target: Annotated[str | None, typer.Option("--target", "-t", help="The column to predict.", show_default=False)] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", help="The column to predict.", show_default=False)
+    ] = None,
     task: Annotated[str | None, typer.Option(help="classification or regression.", callback=one_of(_tasks))] = None,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -193,7 +196,12 @@ def train(
     target: Annotated[str, typer.Option("--target", "-t", help="The column to predict.", show_default=False)],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Where to save the model. [dim]\\[default: TABLE's name.chainrule][/dim]", show_default=False),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Where to save the model. [dim]\\[default: TABLE's name.chainrule][/dim]",
+            show_default=False,
+        ),
     ] = None,
     task: Annotated[
         str | None,
@@ -204,7 +212,9 @@ def train(
         ),
     ] = None,
     ignore: Annotated[str, typer.Option(help="Columns to leave out: id,name", show_default=False)] = "",
-    hidden: Annotated[str, typer.Option(help="Units of the hidden layers: 64,32; or none.", callback=lambda v: v)] = "64,64",
+    hidden: Annotated[
+        str, typer.Option(help="Units of the hidden layers: 64,32; or none.")
+    ] = "64,64",
     activation: Annotated[
         str, typer.Option(help="relu, tanh, sigmoid, identity or softmax.", callback=one_of(_activations))
     ] = "relu",
@@ -217,11 +227,17 @@ def train(
             show_default=False,
         ),
     ] = None,
-    dropout: Annotated[float, typer.Option(help="Share of each hidden layer's values set to 0 in training.", min=0.0, max=0.99)] = 0.0,
-    optimizer: Annotated[str, typer.Option(help="sgd, momentum, adam or adamw.", callback=one_of(_optimizers))] = "adam",
+    dropout: Annotated[
+        float, typer.Option(help="Share of each hidden layer's values set to 0 in training.", min=0.0, max=0.99)
+    ] = 0.0,
+    optimizer: Annotated[
+        str, typer.Option(help="sgd, momentum, adam or adamw.", callback=one_of(_optimizers))
+    ] = "adam",
     learning_rate: Annotated[
         float | None,
-        typer.Option("--learning-rate", "--lr", help="Step size η. [dim]\\[default: by the optimizer][/dim]", show_default=False),
+        typer.Option(
+            "--learning-rate", "--lr", help="Step size η. [dim]\\[default: by the optimizer][/dim]", show_default=False
+        ),
     ] = None,
     schedule: Annotated[
         str, typer.Option(help="constant, cosine, warmup or warmup_cosine.", callback=one_of(_schedules))
@@ -229,10 +245,16 @@ def train(
     epochs: Annotated[int, typer.Option(help="How often every training row is used, at most.", min=1)] = 200,
     batch_size: Annotated[
         str | None,
-        typer.Option(help="Rows for each step, or all. [dim]\\[default: by the number of rows][/dim]", show_default=False),
+        typer.Option(
+            help="Rows for each step, or all. [dim]\\[default: by the number of rows][/dim]", show_default=False
+        ),
     ] = None,
-    patience: Annotated[int, typer.Option(help="Stop after so many epochs without a lower validation loss.", min=1)] = 20,
-    validation: Annotated[float, typer.Option(help="Share of the rows that are not for testing, watched for stopping.")] = 0.2,
+    patience: Annotated[
+        int, typer.Option(help="Stop after so many epochs without a lower validation loss.", min=1)
+    ] = 20,
+    validation: Annotated[
+        float, typer.Option(help="Share of the rows that are not for testing, watched for stopping.")
+    ] = 0.2,
     test: Annotated[float, typer.Option(help="Share of rows set aside for the test score.")] = 0.2,
     test_data: Annotated[
         Path | None, typer.Option(help="Another table to test on, instead of a share of this one.", show_default=False)
@@ -257,9 +279,9 @@ def train(
     rows = int(rows) if isinstance(rows, str) and rows != "all" else rows
     for name, share in (("--test", test), ("--validation", validation)):
         if not 0.0 <= share < 1.0:
-            raise typer.BadParameter(f"{share:g} is not a share of rows: give a number from 0 to 0.9", param_hint=name)
-    if learning_rate is not None and not learning_rate > 0:
-        raise typer.BadParameter(f"{learning_rate:g}: give a number greater than 0", param_hint="--learning-rate")
+            raise typer.BadParameter(f"{share:g} is not a share of rows: give a number from 0 to 0.9", param_hint=f"'{name}'")
+    if learning_rate is not None and not 0 < learning_rate < math.inf:
+        raise typer.BadParameter(f"{learning_rate:g}: give a finite number greater than 0", param_hint="'--learning-rate'")
     with reporting(debug):
         from chainrule.cli.text import training_text
         from chainrule.files.container import refuse_foreign
@@ -287,7 +309,7 @@ def train(
             test=test,
             seed=seed,
         )
-        trained = train_table(table, target, options, test_data=test_data, progress=not quiet)
+        trained = train_table(table, target, options, test_data=test_data, progress=not quiet and sys.stderr.isatty())
         trained.model.save(place)
         if as_json:
             typer.echo(json.dumps({**trained.to_dict(), "model": str(place)}, indent=2, ensure_ascii=False))
@@ -301,7 +323,12 @@ def predict(
     table: Table,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="A CSV or Parquet file to write. [dim]\\[default: CSV to the screen][/dim]", show_default=False),
+        typer.Option(
+            "--out",
+            "-o",
+            help="A CSV or Parquet file to write. [dim]\\[default: CSV to the screen][/dim]",
+            show_default=False,
+        ),
     ] = None,
     keep: Annotated[str, typer.Option(help="Columns of TABLE to write too: id,name; or all.", show_default=False)] = "",
     quiet: Quiet = False,

@@ -10,7 +10,7 @@ from chainrule.workflow.worked_example import BIASES, INPUTS, LEARNING_RATE, TAR
 def example_text(example: WorkedExample) -> str:
     """Return the worked example line by line, nine digits, with every operand shown."""
     first = example.first
-    return "\n".join(
+    text = "\n".join(
         [
             *_given(),
             "",
@@ -23,6 +23,7 @@ def example_text(example: WorkedExample) -> str:
             *_after(example),
         ]
     )
+    return text.replace("-0.", "−0.")
 
 
 def _given() -> list[str]:

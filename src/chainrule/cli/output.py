@@ -12,9 +12,15 @@ from chainrule.errors import TableError
 def write_table(frame: Any, path: Path, inputs: tuple[Path, ...]) -> None:
     """Write a frame as CSV or Parquet by the file's ending."""
     if path.suffix.lower() not in (".csv", ".parquet"):
-        raise TableError(f"{path}: predictions are written as .csv or .parquet, not as {path.suffix or 'a file of no ending'}")
+        raise TableError(
+            f"{path}: predictions are written as .csv or .parquet, not as {path.suffix or 'a file of no ending'}"
+        )
     if any(path.exists() and path.samefile(source) for source in inputs):
         raise TableError(f"{path} is an input of this command; give another file to --out, so that nothing is lost")
+    if not path.parent.exists():
+        raise TableError(f"cannot write {path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise TableError(f"cannot write {path}: it is a folder; give a file name, such as predictions.csv")
     temporary = path.with_name(f".{path.name}.part")
     try:
         if path.suffix.lower() == ".csv":
@@ -23,5 +29,6 @@ def write_table(frame: Any, path: Path, inputs: tuple[Path, ...]) -> None:
             frame.write_parquet(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise TableError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:  # whatever stopped it, Ctrl-C too
+        temporary.unlink(missing_ok=True)

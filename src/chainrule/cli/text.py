@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 from textwrap import wrap
 from typing import Any
 
@@ -14,29 +15,36 @@ WIDTH = 80
 LABEL = 15
 
 
-def line(label: str, text: str) -> str:
-    """Return a labeled line, wrapped under its label."""
-    parts = wrap(text, WIDTH - LABEL, break_long_words=False) or [""]
-    return "\n".join(f"{label if i == 0 else '':<{LABEL}}{part}" for i, part in enumerate(parts))
+def line(label: str, text: str, *, break_words: bool = True) -> str:
+    """Return a labeled line, wrapped under its label; a number is not parted from its unit (joined by ``\\xa0``)."""
+    parts = wrap(printable(text), WIDTH - LABEL, break_long_words=break_words, break_on_hyphens=break_words) or [""]
+    return "\n".join(f"{label if i == 0 else '':<{LABEL}}{part}" for i, part in enumerate(parts)).replace("\xa0", " ")
+
+
+def printable(text: str) -> str:
+    """Replace line ends and control characters, so that no name in a table can disturb the terminal."""
+    return "".join(c if c.isprintable() or c == "\xa0" else " " for c in text)
 
 
 def columns(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
     """Align rows of cells: the first ``left`` columns to the left, the others to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
-        "  ".join(c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        "  ".join(
+            c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
         for row in rows
     ]
 
 
 def short(text: Any, width: int) -> str:
     """Cut a text to a width, with an ellipsis."""
-    plain = str(text).replace("\n", " ")
+    plain = printable(str(text))
     return plain if len(plain) <= width else plain[: width - 1] + "…"
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}\xa0%"
 
 
 def number(value: float | None) -> str:
@@ -49,7 +57,11 @@ def training_text(trained: Trained, place: str) -> str:
     about, rows, table, target = model.about, trained.rows, model.table, model.target
     assert table is not None
     assert target is not None
-    total = sum(rows.values()) + trained.unlabeled if trained.test_source is None else rows["training"] + rows.get("validation", 0)
+    total = (
+        sum(rows.values()) + trained.unlabeled
+        if trained.test_source is None
+        else rows["training"] + rows.get("validation", 0)
+    )
     kind = "a number" if target.kind == "regression" else f"{len(target.classes)} classes"
     lines = [
         line("table", f"{trained.source}: {total} rows, {trained.columns} columns"),
@@ -60,23 +72,28 @@ def training_text(trained: Trained, place: str) -> str:
     lines += [line("left out", f"{name}: {reason}") for name, reason in table.dropped.items()]
     parts = [f"{rows['training']} training"]
     parts += [f"{rows['validation']} validation"] if "validation" in rows else ["no validation (no early stopping)"]
-    parts += [f"{rows['test']} test" + (f" (from {trained.test_source})" if trained.test_source else "")] if "test" in rows else ["no test"]
+    parts += (
+        [f"{rows['test']} test" + (f" (from {trained.test_source})" if trained.test_source else "")]
+        if "test" in rows
+        else ["no test"]
+    )
     lines.append(line("rows", ", ".join(parts) + f"; seed {run.seed}"))
     layers = about["layers"]
     inner = " → ".join(f"{units} {about['options']['activation']}" for units in layers[1:-1])
     lines.append(
-        line("network", f"{layers[0]} inputs → {inner + ' → ' if inner else ''}{layers[-1]} "
+        line("network", f"{layers[0]} input{'s' if layers[0] > 1 else ''} → {inner + ' → ' if inner else ''}{layers[-1]} "
                         f"output{'s' if layers[-1] > 1 else ''}; {about['parameters']} parameters; {model.loss}")
     )  # fmt: skip
     lines.append(
         line("training", f"{about['options']['optimizer']}, learning rate {run.settings['learning_rate']:g}, batches of "
-                         f"{run.plan.batch_size}; {run.epochs} epochs, {run.steps} steps, {trained.seconds:.1f} s")
+                         f"{run.plan.batch_size}; {run.epochs} epochs, {run.steps} steps, {trained.seconds:.1f}\xa0s")
     )  # fmt: skip
     lines.append(line("", run.message))
     lines.append("")
     lines += score_text(trained.scores.get("test"), trained.scores["training"])
     lines.append("")
-    lines.append(line("saved", f"{place}"))
+    lines.append(line("saved", place, break_words=False))
+    lines.append(line("", f"to use it: chainrule predict {quote(place)} NEW_TABLE.csv", break_words=False))
     return "\n".join(lines)
 
 
@@ -84,7 +101,10 @@ def score_text(score: Score | None, training: Score | None = None) -> list[str]:
     """Return the lines of a score; with the training score, the gap beside it."""
     if score is None:
         assert training is not None
-        return [line("test", "none: no rows were set aside, so nothing is known of new rows"), *_headline(training, "training")]
+        return [
+            line("test", "none: no rows were set aside, so nothing is known of new rows"),
+            *_headline(training, "training"),
+        ]
     lines = _headline(score, "test" if training is not None else "")
     if isinstance(score, ClassificationScore):
         if isinstance(training, ClassificationScore):
@@ -105,8 +125,10 @@ def _headline(score: Score, part: str) -> list[str]:
     if isinstance(score, ClassificationScore):
         interval = f"95 % interval {100 * score.interval.low:.1f} to {percent(score.interval.high)}"
         return [line("accuracy", f"{start}{percent(score.accuracy)} ({interval}), {score.rows} rows")]
-    interval = "" if score.interval is None else (
-        f" (95 % interval {number(score.interval.low)} to {number(score.interval.high)})"
+    interval = (
+        ""
+        if score.interval is None
+        else (f" (95 % interval {number(score.interval.low)} to {number(score.interval.high)})")
     )
     return [line("RMSE", f"{start}{number(score.rmse)}{interval}, {score.rows} rows")]
 
@@ -116,23 +138,25 @@ MOST_CLASSES = 12
 
 def class_text(score: ClassificationScore) -> list[str]:
     """Return precision and recall of each class, beside the confusion matrix where it fits."""
-    many = len(score.classes) > MOST_CLASSES
-    names = [short(c, 16) for c in score.classes]
+    names = [str(c) for c in score.classes]
     head = ["class", "rows", "precision", "recall"]
-    table = [
-        [name, str(count), _share(p), _share(r)]
-        for name, count, p, r in zip(names, score.support, score.precision, score.recall, strict=True)
+    numbers = [
+        [str(count), _share(p), _share(r)]
+        for count, p, r in zip(score.support, score.precision, score.recall, strict=True)
     ]
-    if not many:
-        room = max(3, (WIDTH - 44) // len(names) - 2)
-        head += [short(f"→{name}", max(room, 4)) for name in names]
-        table = [[*row, *(str(v) for v in counts)] for row, counts in zip(table, score.confusion, strict=True)]
-    lines = columns([head, *table])
-    if many or max(map(len, lines)) > WIDTH:
-        lines = columns([row[:4] for row in [head, *table]])
-    else:
-        lines.append("(→: how many rows of the class were predicted as each class)")
-    return lines
+    room = max(4, (WIDTH - 44) // len(names) - 2)
+    lines = columns(
+        [
+            [*head, *(short(f"→{name}", room) for name in names)],
+            *(
+                [short(name, 16), *row, *map(str, counts)]
+                for name, row, counts in zip(names, numbers, score.confusion, strict=True)
+            ),
+        ]
+    )
+    if len(names) <= MOST_CLASSES and max(map(len, lines)) <= WIDTH:
+        return [*lines, "(→: how many rows of the class were predicted as each class)"]
+    return columns([head, *([short(name, 48), *row] for name, row in zip(names, numbers, strict=True))])
 
 
 def _share(value: float | None) -> str:
@@ -154,22 +178,23 @@ def inspection_text(found: Inspection) -> str:
         kind = f", {found.task.kind}: {found.task.why}" if found.task is not None else ""
         lines.append(line("target", f"{found.target}{kind}"))
     if found.classes:
-        lines.append(line("classes", ", ".join(f"{name} {rows}" for name, rows in found.classes)))
+        shown = [f"{short(name, 40)} {rows}" for name, rows in found.classes[:MOST_CLASSES]]
+        more = len(found.classes) - MOST_CLASSES
+        lines.append(line("classes", ", ".join(shown) + (f" and {more} more" if more > 0 else "")))
     rows = [["column", "kind", "missing", "distinct", "values"]]
     for c in found.columns:
         values = (
-            f"{number(c.low)} … {number(c.median)} … {number(c.high)}"
+            " … ".join(short(number(v) if isinstance(v, int | float) else v, 16) for v in (c.low, c.median, c.high))
             if c.median is not None
             else ", ".join(f"{short(v, 14)} {n}" for v, n in c.common[:3])
         )
-        rows.append([short(c.name, 22), c.kind, str(c.missing), str(c.distinct), short(values, 34)])
-    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+        rows.append([short(c.name, 22), c.kind, str(c.missing), str(c.distinct), values])
+    start = columns([row[:4] for row in rows], left=2)
+    width = max(map(len, start))
     lines.append("")
     lines += [
-        "  ".join(
-            [row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2].rjust(widths[2]), row[3].rjust(widths[3]), row[4]]
-        ).rstrip()
-        for row in rows
+        f"{first.ljust(width)}  {short(row[4], WIDTH - width - 2)}".rstrip()
+        for first, row in zip(start, rows, strict=True)
     ]
     lines.append("")
     if not found.findings:

@@ -64,7 +64,9 @@ class Reference:
         except ChainruleError as error:
             raise type(error)(f"{error} (made at {where_made(node)})") from None
 
-    def run_prepared(self, graph: Graph, arrays: Sequence[Any], row_by_row: bool = False) -> list[Array]:
+    def run_prepared(
+        self, graph: Graph, arrays: Sequence[Any], row_by_row: bool = False, rows: int | None = None
+    ) -> list[Array]:
         """Return the same bits as ``run``, for a graph that is run again and again: simplified once, then looped over.
 
         With ``row_by_row`` every row of a product X W is a product of its own, so that its bits do not depend on the
@@ -75,11 +77,12 @@ class Reference:
         if prepared is None:
             prepared = known[graph] = _Prepared(simplify(graph)[0], row_by_row)
         given = [np.asarray(a) for a in arrays]
-        steps = prepared.steps(bind_rows(graph, given))
+        n = bind_rows(graph, given, rows)
+        steps = prepared.steps(n)
         values: list[Any] = [*given, *[None] * len(steps)]
 
         def run_body(body: Graph, inner: Sequence[Any]) -> list[Array]:
-            return self.run_prepared(body, inner, row_by_row)
+            return self.run_prepared(body, inner, row_by_row, n)
 
         with np.errstate(all="ignore"):
             for place, (evaluate, operands, attributes, is_region) in enumerate(steps, start=len(given)):
@@ -101,10 +104,11 @@ class _Prepared:
         self._steps: dict[int | None, list[tuple[Any, list[int], Mapping[str, Any], bool]]] = {}
 
     def steps(self, n: int | None) -> list[tuple[Any, list[int], Mapping[str, Any], bool]]:
-        if n not in self._steps:
+        steps = self._steps.get(n)
+        if steps is None:
             if len(self._steps) >= 8:  # batches come in few sizes; a caller with many must not fill the memory
                 self._steps.clear()
-            self._steps[n] = [
+            steps = self._steps[n] = [
                 (
                     self._evaluate_of(node),
                     [self.place[o] for o in node.operands],
@@ -113,7 +117,7 @@ class _Prepared:
                 )
                 for node in self.graph.nodes[len(self.graph.inputs) :]
             ]
-        return self._steps[n]
+        return steps  # another thread may have cleared the table meanwhile
 
     def _evaluate_of(self, node: Node) -> Any:
         if self.row_by_row and node.op.name == "matmul" and isinstance(node.shape[0], Rows):
@@ -164,4 +168,3 @@ def bind_rows(graph: Graph, arrays: Sequence[Array], rows: int | None = None) ->
 
 def _type_text(array: Array) -> str:
     return f"{array.dtype}[{show_shape(array.shape)}]"
-

@@ -11,7 +11,8 @@ import numpy as np
 from chainrule.errors import ExecutionError
 from chainrule.execute.program import Array, Batch, Best, Loop, Plan, Program
 from chainrule.execute.reference import Reference
-from chainrule.graph import Backward, Graph, Node, flatten, tree_map, unflatten
+from chainrule.graph import Backward, Graph, Node, depends_on, flatten, leaf_names, tree_map, unflatten
+from chainrule.graph.structural import CAPTURED, CONSTANT, INPUT, RESULT
 
 EVALUATION_ROWS = 1024
 """Evaluation adds up tiles of this many rows, whatever the batch size, so that its sum has one order."""
@@ -91,7 +92,7 @@ class TrainingReference(Reference):
         if validation is not None:
             loss = self.evaluate(program, loop.carry["parameters"], loop.carry["state"], settings, validation)
             entry["validation_loss"] = loss
-            if loop.best is None or loss < loop.best.loss:
+            if loop.best is None or loss < loop.best.loss or np.isnan(loop.best.loss):
                 loop.best = Best(loss, loop.epoch + 1, loop.step, loop.carry["parameters"], loop.carry["state"])
                 loop.waited = 0
             else:
@@ -119,22 +120,27 @@ class TrainingReference(Reference):
         for tile in tiles(batch, size):
             inputs, _ = flatten((carry["parameters"], carry["state"], carry["clock"], settings, tile))
             if found := self._first_non_finite(program.measure, inputs):
-                return found
+                node, word = found
+                return f"{describe(node, program.measure)} gave {word}"
+        if not all(np.all(np.isfinite(total)) for total in flatten(sums)[0]):
+            return "a sum over the batch overflowed"
         inputs, _ = flatten((carry, settings, sums))
         found = self._first_non_finite(program.apply, inputs)
-        return f"in the update, {found}" if found else "a sum over the batch overflowed"
+        if not found:
+            return "the update was not finite"
+        node, word = found
+        return f"in the update{updated_by(node, program.apply)}, {operation(node)} gave {word}"
 
-    def _first_non_finite(self, graph: Graph, inputs: Sequence[Array]) -> str:
+    def _first_non_finite(self, graph: Graph, inputs: Sequence[Array]) -> tuple[Node, str] | None:
+        """Return the first computed value that is not finite, and what it is; constants are as their author meant them."""
         values = self.run_all(graph, inputs)
-        given = set(graph.inputs)
         for node in graph.nodes:
-            if node in given:
+            value = values[node]
+            if node.op in (INPUT, CONSTANT, CAPTURED) or isinstance(value, tuple) or value.dtype.kind != "f":
                 continue
-            value = np.asarray(values[node]) if not isinstance(values[node], tuple) else np.zeros(())
-            if value.dtype.kind == "f" and not np.all(np.isfinite(value)):
-                word = "NaN" if np.any(np.isnan(value)) else "infinite"
-                return f"{describe(node, graph)} gave {word}"
-        return ""
+            if not np.all(np.isfinite(value)):
+                return node, "NaN" if np.any(np.isnan(value)) else "infinite"
+        return None
 
 
 def gather(arrays: Batch, rows: Array) -> dict[str, Array]:
@@ -153,6 +159,11 @@ def tiles(arrays: Batch, size: int) -> Iterator[dict[str, Array]]:
         yield tile
 
 
+def operation(node: Node) -> str:
+    """Return the name of a node's operation; a result of a loop goes by the loop's name."""
+    return node.operands[0].op.name if node.op is RESULT else node.op.name
+
+
 def describe(node: Node, graph: Graph) -> str:
     """Say which operation of which layer a node is."""
     backward = ""
@@ -161,7 +172,24 @@ def describe(node: Node, graph: Graph) -> str:
         source = source.provenance.of
         backward = "the backward computation of "
     layer = layer_of(source, graph)
-    return f"{backward}{source.op.name}" + (f" in layer {layer!r}" if layer else " in the loss")
+    return f"{backward}{operation(source)}" + (f" in layer {layer!r}" if layer else " in the loss")
+
+
+def updated_by(node: Node, graph: Graph) -> str:
+    """Say which parameter (or what else that is carried) a node of an update changes, where it is one."""
+    assert graph.gives is not None
+    reached = depends_on(graph.outputs, [node])
+    carried = [
+        (name.removeprefix("0."), output in reached)
+        for name, output in zip(leaf_names(graph.gives), graph.outputs, strict=True)
+        if name.startswith("0.")
+    ]
+    for part in ("parameters", "state", "optimizer"):
+        names = [(name.removeprefix(part).lstrip("."), hit) for name, hit in carried if name.startswith(part)]
+        hits = [name for name, hit in names if hit]
+        if hits:
+            return f" of {hits[0]!r}" if hits[0] and len(hits) == 1 else ""
+    return ""
 
 
 def layer_of(node: Node, graph: Graph) -> str:

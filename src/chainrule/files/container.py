@@ -21,7 +21,12 @@ from chainrule.errors import ModelFileError
 
 FORMAT = "chainrule-model"
 VERSION = 1
-_DOCUMENT, _DIGEST, _FORMAT, _VERSION = "chainrule.document", "chainrule.sha256", "chainrule.format", "chainrule.version"
+_DOCUMENT, _DIGEST, _FORMAT, _VERSION = (
+    "chainrule.document",
+    "chainrule.sha256",
+    "chainrule.format",
+    "chainrule.version",
+)
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 
@@ -45,9 +50,9 @@ def write(path: str | PathLike[str], document: Mapping[str, Any], arrays: Arrays
     text = json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     header = {_FORMAT: FORMAT, _VERSION: str(VERSION), _DOCUMENT: text, _DIGEST: digest_of(text, arrays)}
     data = save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata=header)
-    refuse_foreign(target)
     temporary = None
     try:
+        refuse_foreign(target)
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
             temporary = file.name
             file.write(data)
@@ -55,10 +60,14 @@ def write(path: str | PathLike[str], document: Mapping[str, Any], arrays: Arrays
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, target)
+        temporary = None
     except OSError as error:
+        if not target.parent.exists():
+            raise ModelFileError(f"cannot write the model to {target}: there is no folder {target.parent}") from None
+        raise ModelFileError(f"cannot write the model to {target}: {error.strerror or error}") from None
+    finally:  # whatever stopped it, Ctrl-C too
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise ModelFileError(f"cannot write the model to {target}: {error.strerror or error}") from None
 
 
 def _umask() -> int:
@@ -70,9 +79,13 @@ def _umask() -> int:
 def refuse_foreign(path: Path) -> None:
     """Raise ModelFileError where something that is not a model file already stands: it would be lost."""
     if path.is_dir():
-        raise ModelFileError(f"cannot write the model to {path}: it is a folder; give a file name, such as model.chainrule")
+        raise ModelFileError(
+            f"cannot write the model to {path}: it is a folder; give a file name, such as model.chainrule"
+        )
     if path.exists() and path.stat().st_size > 0 and not _is_model(path):
-        raise ModelFileError(f"{path} exists and is not a chainrule model; it is left as it is. Choose another file name")
+        raise ModelFileError(
+            f"{path} exists and is not a chainrule model; it is left as it is. Choose another file name"
+        )
 
 
 def _is_model(path: Path) -> bool:
@@ -101,7 +114,9 @@ def read(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarra
         raise
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         if _is_model(source):
-            raise ModelFileError(f"{source} is truncated or damaged ({error}); take it from a copy, or train again") from None
+            raise ModelFileError(
+                f"{source} is truncated or damaged ({error}); take it from a copy, or train again"
+            ) from None
         raise ModelFileError(f"{source} is not a chainrule model file") from None
     text = header[_DOCUMENT]
     if digest_of(text, arrays) != header[_DIGEST]:

@@ -14,7 +14,8 @@ import numpy as np
 from chainrule import __version__
 from chainrule.errors import ChainruleError, ModelFileError
 from chainrule.files import container
-from chainrule.graph import Rows, Type
+from chainrule.graph import Graph, Rows, Type
+from chainrule.graph.node import result_types
 from chainrule.graph.types import dim_from_json, dim_to_json
 from chainrule.learn import Objective, Predictor, Run
 from chainrule.nn import LOSSES, Layer, from_config, to_config
@@ -22,6 +23,8 @@ from chainrule.ops import graph_from_json
 from chainrule.table import TableEncoder, TargetEncoder
 
 Array = np.ndarray[Any, Any]
+MOST_ELEMENTS = 2**31
+"""No value of a stored graph is larger, for one row: a network on a table has nothing near it."""
 
 
 @dataclass(eq=False)
@@ -142,7 +145,16 @@ def load(path: str | PathLike[str]) -> Model:
         return _model(document, arrays, Path(path))
     except ModelFileError:
         raise
-    except (ChainruleError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (
+        ChainruleError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise ModelFileError(f"{path} cannot be read as a model: {error}") from error
 
 
@@ -157,14 +169,17 @@ def _model(document: dict[str, Any], arrays: dict[str, Array], path: Path) -> Mo
         raise ModelFileError(f"{path}: its input {kind} has no rows")
     values = tuple(arrays[name] for name in names)
     expected = [i.type for i in graph.inputs]
-    found = [Type(t.dtype, v.shape) for t, v in zip(expected, values, strict=False) if t.is_float and v.dtype == _numpy(t)]
-    if graph.takes is None or graph.gives is None or graph.gives.keys != ("output", "prediction"):
+    found = [
+        Type(t.dtype, v.shape) for t, v in zip(expected, values, strict=False) if t.is_float and v.dtype == _numpy(t)
+    ]
+    if graph.takes is None or graph.gives is None or graph.gives.keys != ("output", "prediction") or len(graph.outputs) != 2:
         raise ModelFileError(f"{path}: its graph does not predict")
     if [*found, kind] != expected:
         raise ModelFileError(f"{path}: the arrays do not have the types that the graph takes")
+    _check_sizes(graph, path)
     network = None if document["network"] is None else from_config(document["network"])
     parameters, state = _named(names, values, "parameters"), _named(names, values, "state")
-    return Model(
+    model = Model(
         predictor=Predictor(graph, values, kind, names),
         network=network,
         loss=str(document["loss"]),
@@ -175,6 +190,40 @@ def _model(document: dict[str, Any], arrays: dict[str, Array], path: Path) -> Mo
         table=None if document["table"] is None else TableEncoder.from_json(document["table"]),
         target=None if document["target"] is None else TargetEncoder.from_json(document["target"]),
     )
+    _check_table(model, path)
+    return model
+
+
+def _check_sizes(graph: Graph, path: Path) -> None:
+    """Refuse a graph that a few bytes make huge: it would fill the memory when it predicts."""
+    for node in graph.nodes:
+        for kind in result_types(node):
+            size = math.prod(d.multiple if isinstance(d, Rows) else d for d in kind.shape)
+            if size > MOST_ELEMENTS:
+                raise ModelFileError(f"{path}: its graph has a value {kind}, which is too large to be computed")
+        for attribute in node.attributes.values():
+            if isinstance(attribute, Graph):
+                _check_sizes(attribute, path)
+
+
+def _check_table(model: Model, path: Path) -> None:
+    """Refuse a file whose encoders do not fit its graph."""
+    table, target, predictor = model.table, model.target, model.predictor
+    if (table is None) != (target is None):
+        raise ModelFileError(f"{path}: it has an encoder of its table or of its target, but not both")
+    if table is None or target is None:
+        return
+    if predictor.input.shape[1:] != (table.width,):
+        raise ModelFileError(f"{path}: its graph takes {predictor.input}, its table has {table.width} columns")
+    count = len(target.classes)
+    widths = {1} if target.kind == "regression" else {1, 2} if count == 2 else {count}
+    prediction = predictor.graph.outputs[1].type
+    if prediction.rank != 2 or prediction.shape[0] != Rows() or prediction.shape[1] not in widths:
+        raise ModelFileError(f"{path}: its graph predicts {prediction}, which does not fit its target")
+    guess = model.about.get("guess")
+    known = guess in range(count) if count else isinstance(guess, int | float) and math.isfinite(guess)
+    if not known or isinstance(guess, bool):
+        raise ModelFileError(f"{path}: it lacks the best guess without a model, which scores are compared with")
 
 
 def _numpy(kind: Type) -> Any:
@@ -184,5 +233,3 @@ def _numpy(kind: Type) -> Any:
 def _named(names: tuple[str, ...], values: tuple[Array, ...], prefix: str) -> dict[str, Array]:
     start = f"{prefix}."
     return {n.removeprefix(start): v for n, v in zip(names, values, strict=True) if n.startswith(start)}
-
-

@@ -31,7 +31,9 @@ def check_graph(graph: Graph, after: str = "") -> Graph:
             if isinstance(value, Graph):
                 if value.free:
                     raise GraphError(f"{_prefix(after)}the body of {node.op.name} reads values from outside it")
-                check_graph(value, f"{after}, in the body of {node.op.name}" if after else f"the body of {node.op.name}")
+                check_graph(
+                    value, f"{after}, in the body of {node.op.name}" if after else f"the body of {node.op.name}"
+                )
     return graph
 
 

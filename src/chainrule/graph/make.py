@@ -37,7 +37,9 @@ def as_array(value: Any, what: str = "the argument") -> np.ndarray[Any, Any]:
             return array.astype(np.int64)
         if array.dtype == np.float16:
             return array.astype(np.float32)
-        kind = {"O": "Python objects", "U": "texts", "S": "bytes"}.get(array.dtype.kind, f"values of type {array.dtype}")
+        kind = {"O": "Python objects", "U": "texts", "S": "bytes"}.get(
+            array.dtype.kind, f"values of type {array.dtype}"
+        )
         raise TypeMismatch(f"{what} holds {kind}, not numbers; encode it as float32 or float64 first")
     return array
 
@@ -57,9 +59,7 @@ def make_graph(function: Callable[..., Any], *arguments: Any) -> Graph:
     """
     leaves, structure = flatten(arguments)
     labels = _argument_labels(function, structure)
-    inputs = tuple(
-        make_input(type_of_value(leaf, label), label) for leaf, label in zip(leaves, labels, strict=True)
-    )
+    inputs = tuple(make_input(type_of_value(leaf, label), label) for leaf, label in zip(leaves, labels, strict=True))
     result = function(*unflatten(structure, inputs))
     out_leaves, gives = flatten(result)
     outputs = tuple(leaf if isinstance(leaf, Node) else _literal(leaf, function) for leaf in out_leaves)
@@ -77,11 +77,7 @@ def _argument_labels(function: Callable[..., Any], structure: Structure) -> list
     count = len(structure.children)
     names = list(code.co_varnames[skip : skip + code.co_argcount]) if code is not None else []
     names += [f"x{i}" for i in range(len(names), count)]
-    return [
-        label
-        for name, child in zip(names, structure.children, strict=False)
-        for label in leaf_names(child, name)
-    ]
+    return [label for name, child in zip(names, structure.children, strict=False) for label in leaf_names(child, name)]
 
 
 def collect_names(inputs: tuple[Node, ...], outputs: tuple[Node, ...]) -> dict[str, Node]:

@@ -61,7 +61,16 @@ def graph_from_json(document: Any, operations: Mapping[str, Operation]) -> Graph
         return check_graph(_read(document, {**operations, **STRUCTURAL}), after="reading a stored graph")
     except GraphFormatError:
         raise
-    except (ChainruleError, KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+    except (
+        ChainruleError,
+        KeyError,
+        IndexError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise GraphFormatError(f"the stored graph is damaged: {error}") from error
 
 

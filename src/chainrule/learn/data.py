@@ -9,8 +9,8 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.errors import TrainingError
+from chainrule.graph import Type, as_array
 from chainrule.nn import Loss, as_input, as_target
-from chainrule.graph import Type
 
 Array = np.ndarray[Any, Any]
 
@@ -18,47 +18,62 @@ Array = np.ndarray[Any, Any]
 def make_rows(data: Any, what: str, dtype: Any = None) -> dict[str, Array]:
     """Return ``{"x", "y", "weight"}`` from (X, y) or (X, y, sample weights); raise TrainingError naming the bad row.
 
-    X becomes float32 or float64; targets that are whole numbers stay so; weights are 1 where none are given.
+    X becomes float32 or float64; targets that are whole numbers stay so; weights are 1 where none are given. A row of
+    weight 0 may hold anything, NaN too: it is left out (``normalized``).
     """
     if not isinstance(data, tuple | list) or len(data) not in (2, 3):
         raise TrainingError(f"the {what} data must be (X, y), or (X, y, sample weights); it is a {type(data).__name__}")
     x, y = as_input(data[0]), as_target(data[1])
-    x = x if dtype is None else x.astype(dtype)
+    x = x if dtype is None else _as_float(x, dtype)
     if x.ndim < 2:
-        raise TrainingError(f"the {what} X has shape {x.shape}; it must have rows and columns: one column is X[:, None]")
-    y = y.astype(x.dtype) if y.dtype.kind == "f" else y
+        raise TrainingError(
+            f"the {what} X has shape {x.shape}; it must have rows and columns: one column is X[:, None]"
+        )
+    y = _as_float(y, x.dtype) if y.dtype.kind == "f" else y
     if y.ndim == 0 or len(x) != len(y):
         rows = len(y) if y.ndim else "no"
         raise TrainingError(f"the {what} X has {len(x)} rows and y has {rows}; they must be equal")
     if len(x) == 0:
         raise TrainingError(f"the {what} data has no rows")
-    require_finite(x, f"the {what} X")
-    require_finite(y, f"the {what} y")
-    weight = np.ones(len(x), x.dtype) if len(data) == 2 else _weights(data[2], x, what)
+    weight = np.ones(len(x)) if len(data) == 2 else _weights(data[2], len(x), what)
+    require_finite(x, f"the {what} X", weight > 0)
+    require_finite(y, f"the {what} y", weight > 0)
     return {"x": np.ascontiguousarray(x), "y": np.ascontiguousarray(y), "weight": weight}
 
 
-def require_finite(array: Array, what: str) -> None:
-    """Raise TrainingError naming the first row and column that is NaN or infinite."""
+def _as_float(array: Array, dtype: Any) -> Array:
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is then refused by its place
+        return array.astype(dtype)
+
+
+def require_finite(array: Array, what: str, counted: Any = True) -> None:
+    """Raise TrainingError naming the first row and column that is NaN or infinite, among the rows that count."""
     if array.dtype.kind != "f" or np.all(np.isfinite(array)):
         return
-    place = np.argwhere(~np.isfinite(array))[0]
+    places = np.argwhere(~np.isfinite(array) & np.reshape(counted, (-1, *(1,) * (array.ndim - 1))))
+    if not len(places):
+        return
+    place = places[0]
     where = f"row {place[0] + 1}" + (f", column {place[1] + 1}" if len(place) > 1 else "")
     raise TrainingError(
         f"{what} has {array[tuple(place)]} at {where} (counted from 1); fill or leave out such cells before training"
     )
 
 
-def _weights(weight: Any, x: Array, what: str) -> Array:
-    array = np.asarray(weight, np.float64)
-    if array.shape != (len(x),):
-        raise TrainingError(f"the {what} sample weights have shape {array.shape}; one for each of the {len(x)} rows is needed")
+def _weights(weight: Any, rows: int, what: str) -> Array:
+    array = as_array(weight, f"the {what} sample weights").astype(np.float64)
+    if array.shape != (rows,):
+        raise TrainingError(
+            f"the {what} sample weights have shape {array.shape}; one for each of the {rows} rows is needed"
+        )
     bad = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
     if bad.size:
-        raise TrainingError(f"the sample weight of row {bad[0] + 1} is {array[bad[0]]}; weights are finite and not negative")
+        raise TrainingError(
+            f"the sample weight of row {bad[0] + 1} is {array[bad[0]]}; weights are finite and not negative"
+        )
     if not np.any(array > 0):
         raise TrainingError(f"all {what} sample weights are 0; at least one row must count")
-    return array.astype(x.dtype)
+    return array
 
 
 def normalized(rows: Mapping[str, Array]) -> dict[str, Array]:
@@ -73,8 +88,13 @@ def normalized(rows: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def check_targets(loss: Loss, rows: Mapping[str, Array], output: Type) -> None:
-    """Range-check targets once, at entry: a class number that the network has no output for is an error here."""
-    loss.check_targets(rows["y"], output)
+    """Range-check targets once, at entry: a class number that the network has no output for is an error here.
+
+    Rows that do not count may hold anything; they are still there, so that the row that is named is the caller's.
+    """
+    counted = rows["weight"] > 0
+    y = rows["y"] if np.all(counted) else np.where(counted.reshape(-1, *(1,) * (rows["y"].ndim - 1)), rows["y"], 0)
+    loss.check_targets(y, output)
 
 
 def row_order(key: Array, epoch: int, count: int) -> Array:

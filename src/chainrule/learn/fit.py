@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from chainrule import ops
 from chainrule.errors import TraceError, TrainingError
 from chainrule.execute import Executor, Loop, Plan, Program, get_executor
-from chainrule.graph import Type, flatten, leaf_names, make_graph, tree_map
+from chainrule.graph import Type, as_array, flatten, leaf_names, make_graph, tree_map
 from chainrule.learn.data import check_targets, make_rows, normalized, row_order
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import Adam, Optimizer
@@ -199,18 +200,22 @@ def prepare(
         _require_count(patience, "patience")
         if validation is None:
             raise TrainingError("patience needs validation rows to watch: pass validation=(Xv, yv)")
-    training = normalized(make_rows(data, "training"))
-    dtype = training["x"].dtype
-    held = None if validation is None else make_rows(validation, "validation", dtype)
-    if held is not None:
-        held = normalized(held)
-        _require_alike(training, held)
+    if not (optimizer is None or hasattr(optimizer, "update")):
+        raise TrainingError(f"the optimizer is {optimizer!r}; give one such as cr.learn.Adam(0.001)")
+    given_rows = [make_rows(data, "training")]
+    dtype = given_rows[0]["x"].dtype
+    if validation is not None:
+        given_rows.append(make_rows(validation, "validation", dtype))
+        _require_alike(*given_rows)
+    training, held = normalized(given_rows[0]), None if validation is None else normalized(given_rows[1])
     count = len(training["x"])
     size = _batch_size(batch_size, count)
     if tile_rows is not None:
         _require_count(tile_rows, "tile_rows")
         if objective.network.whole_batch and tile_rows < size:
-            raise TrainingError("tile_rows: batch normalization needs the statistics of the whole batch; leave tile_rows out")
+            raise TrainingError(
+                "tile_rows: batch normalization needs the statistics of the whole batch; leave tile_rows out"
+            )
     chosen = (optimizer or Adam()).with_total(epochs * -(-count // size))
     kind = rows_type(training["x"])
     start, state = _initial(objective, kind, parameters, seed, dtype)
@@ -225,9 +230,8 @@ def prepare(
         "multipliers": {},
         "clock": clock,
     }
-    for rows in (training, held):
-        if rows is not None:
-            check_targets(objective.loss, rows, _output_type(objective, start, state, kind))
+    for rows in given_rows:
+        check_targets(objective.loss, rows, _output_type(objective, start, state, kind))
     program = build_program(objective, chosen, carry, arrays, training)
     order: Callable[[int], Any] = lambda epoch: row_order(key, epoch, count) if shuffle else np.arange(count)  # noqa: E731
     plan = Plan(epochs, size, order, patience, tile_rows)
@@ -278,13 +282,15 @@ def _interruptible() -> Iterator[threading.Event]:
         yield pressed
         return
     before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:  # somebody else's handler (or none of Python's): theirs to act on
+        yield pressed
+        return
 
     def press(number: int, frame: Any) -> None:
         pressed.set()
         signal.signal(signal.SIGINT, before)
 
-    if before is signal.default_int_handler:
-        signal.signal(signal.SIGINT, press)
+    signal.signal(signal.SIGINT, press)
     try:
         yield pressed
     finally:
@@ -329,7 +335,7 @@ def _initial(objective: Objective, kind: Type, given: Any, seed: int, dtype: Any
     if isinstance(network, FunctionNetwork):
         if given is None:
             network.initialize(kind)
-        return tree_map(lambda v: np.asarray(v, dtype), given), {}
+        return _finite(tree_map(lambda v: np.array(as_array(v, "a parameter"), dtype), given)), {}
     state = {k: v.astype(dtype) for k, v in network.initial_state(kind).items()}
     start: dict[str, Any] = network.initialize(kind, seed)
     if given is not None:
@@ -344,10 +350,15 @@ def _initial(objective: Objective, kind: Type, given: Any, seed: int, dtype: Any
                     f"the parameter {name!r} is given with shape {array.shape}; the network needs {start[name].shape}"
                 )
             start[name] = array
-    for name, leaf in zip(leaf_names(flatten(start)[1]), flatten(start)[0], strict=True):
+    return _finite(start), state
+
+
+def _finite(parameters: Any) -> Any:
+    leaves, structure = flatten(parameters)
+    for name, leaf in zip(leaf_names(structure), leaves, strict=True):
         if not np.all(np.isfinite(leaf)):
             raise TrainingError(f"the first value of the parameter {name} is not finite")
-    return start, state
+    return parameters
 
 
 def _settings(
@@ -355,9 +366,17 @@ def _settings(
 ) -> dict[str, float]:
     own = dict(objective.network.declare(kind).settings) if not isinstance(objective.network, FunctionNetwork) else {}
     numbers = {**own, **objective.settings(), **optimizer.settings()}
+    twice = sorted(set(own) & set(optimizer.settings()))
+    if twice:
+        raise TrainingError(
+            f"the network and the optimizer both have a setting {twice[0]!r}; put the layer into cr.nn.Sequential, which "
+            "gives it a name of its own"
+        )
     for name, value in (given or {}).items():
         if name not in numbers:
             raise TrainingError(f"there is no setting {name!r}; there are: {', '.join(numbers)}")
+        if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value):
+            raise TrainingError(f"the setting {name!r} is {value!r}; it must be a finite number")
         numbers[name] = float(value)
     return numbers
 

@@ -16,6 +16,7 @@ import numpy as np
 from chainrule import ops
 from chainrule.errors import TrainingError
 from chainrule.graph import Node, flatten, tree_map
+from chainrule.graph.types import DTYPES
 from chainrule.learn.schedules import Schedule, as_schedule
 from chainrule.nn.activations import choose
 
@@ -63,7 +64,8 @@ class Optimizer:
 
         Nothing is changed in place, and every parameter moves by the gradient at the *old* parameters.
         """
-        settings = self.settings()
+        dtype = float_name(_first(parameters))
+        settings = {k: np.asarray(v, DTYPES[dtype]) for k, v in self.settings().items()}  # as in a training program
         direction, metric, after = self.update(gradient, state, parameters, settings)
         return move(parameters, direction, metric), after
 
@@ -72,10 +74,14 @@ class Optimizer:
         return self.schedule.at(count(state["step"], like), settings)
 
 
+def float_name(like: Any) -> str:
+    """Return the name of the float dtype of an array or a traced value."""
+    return like.type.dtype if isinstance(like, Node) else ("f32" if np.asarray(like).dtype == np.float32 else "f64")
+
+
 def count(step: Any, like: Any) -> Any:
     """Return a step number as a float of the dtype of ``like``."""
-    dtype = like.type.dtype if isinstance(like, Node) else ("f32" if np.asarray(like).dtype == np.float32 else "f64")
-    return ops.cast(step, dtype=dtype)
+    return ops.cast(step, dtype=float_name(like))
 
 
 def move(parameters: Tree, direction: Tree, metric: Metric) -> Tree:

@@ -82,5 +82,3 @@ class Predictor:
             rows = np.ascontiguousarray(array.astype(np.float32 if self.input.dtype == "f32" else np.float64))
         require_finite(rows, f"x, in {rows.dtype},")
         return rows
-
-

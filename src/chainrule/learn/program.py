@@ -97,8 +97,9 @@ def _apply(objective: Objective, optimizer: Optimizer, carry: Tree, settings: Tr
     scope = Scope(parameters, state=carry["state"], settings=settings, training=True)
     state = {**carry["state"], **objective.network.update_state(scope, sums["statistics"], count)}
     finite = ops.isfinite(loss)
-    for leaf in flatten((gradient, moved, state))[0]:
-        finite = ops.logical_and(finite, ops.all_(ops.isfinite(leaf)))
+    for leaf in flatten((gradient, moved, state, optimizer_state))[0]:
+        if leaf.type.is_float:
+            finite = ops.logical_and(finite, ops.all_(ops.isfinite(leaf)))
     clock = {"key": carry["clock"]["key"], "step": carry["clock"]["step"] + np.uint32(1)}
     after = {**carry, "parameters": moved, "state": state, "optimizer": optimizer_state, "clock": clock}
     rate = optimizer.rate(carry["optimizer"], flatten(parameters)[0][0], settings)

@@ -28,7 +28,8 @@ Progress = Callable[[Report], None]
 def show_progress(steps: int, has_validation: bool, console: Any = None) -> Iterator[Progress]:
     """Show a live bar with the epoch, the training loss and the validation loss."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     columns: list[Any] = [
         TextColumn("epoch {task.fields[epoch]}"),

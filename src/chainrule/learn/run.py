@@ -21,8 +21,8 @@ Array = np.ndarray[Any, Any]
 
 STATUS = {
     "done": "all epochs were run",
-    "early": "stopped early: the validation loss had not fallen for as many epochs as patience allows",
-    "interrupted": "interrupted; what was learned until then is kept",
+    "early": "stopped early: the validation loss had not fallen for {patience} epochs",
+    "interrupted": "interrupted: what was learned until then is kept",
     "non-finite": "stopped: a value was no longer a finite number; the last finite parameters are kept",
 }
 
@@ -71,9 +71,10 @@ class Run:
 
     @property
     def message(self) -> str:
-        text = STATUS[self.status] + (f" ({self.problem})" if self.problem else "")
+        text = STATUS[self.status].format(patience=self.plan.patience)
+        text += f" ({self.problem})" if self.problem else ""
         if self.best_epoch is not None:
-            text += f"; the parameters are those of epoch {self.best_epoch}, which had the lowest validation loss"
+            text += f"; the parameters are those of epoch {self.best_epoch}, the best of {self.epochs}"
         if self.unconverged:
             text += f"; a loop inside {self.unconverged} of {self.steps} steps did not converge"
         return text
@@ -106,9 +107,7 @@ class Run:
         place = bisect_right([loop.step for loop in self.snapshots], step) - 1
         loop = self.snapshots[place].snapshot()
         loop.status = "running"
-        self.executor.advance(
-            self.program, self.plan, loop, self.arrays, self.training, self.validation, until=step
-        )
+        self.executor.advance(self.program, self.plan, loop, self.arrays, self.training, self.validation, until=step)
         carry = loop.carry
         return Moment(loop.step, loop.epoch, carry["parameters"], carry["state"], carry["optimizer"])
 

@@ -75,7 +75,9 @@ class Cosine:
         _require(self.steps is None or self.steps >= 1, f"cosine: steps is {self.steps}; it must be at least 1")
 
     def settings(self) -> dict[str, float]:
-        _require(self.steps is not None, "cosine: steps is not set; give it, or use the schedule in cr.fit, which knows it")
+        _require(
+            self.steps is not None, "cosine: steps is not set; give it, or use the schedule in cr.fit, which knows it"
+        )
         return {"learning_rate": self.learning_rate, "cosine_steps": float(self.steps or 0), "final_rate": self.final}
 
     def at(self, step: Any, settings: Mapping[str, Any]) -> Any:

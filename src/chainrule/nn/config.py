@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from chainrule.errors import ModelFileError
+import numpy as np
+
+from chainrule.errors import ModelFileError, TraceError
 from chainrule.nn.layer import Layer
 from chainrule.nn.layers import BatchNorm, Dense, Dropout, Sequential
 
@@ -26,19 +28,22 @@ def to_config(layer: Any) -> dict[str, Any] | None:
                 return None
         elif callable(value):
             return None
-        result[field.name] = value
+        result[field.name] = value.item() if isinstance(value, np.generic) else value
     return result
 
 
 def from_config(config: Any) -> Layer:
     """Build a network from JSON data; raise ModelFileError for anything that is not one."""
-    if not isinstance(config, dict) or config.get("layer") not in LAYERS:
+    if not isinstance(config, dict) or not isinstance(config.get("layer"), str) or config["layer"] not in LAYERS:
         raise ModelFileError(f"the model holds a layer that this chainrule does not have: {config!r:.80}")
     kind = LAYERS[config["layer"]]
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # every class in LAYERS is a dataclass
     arguments = {k: v for k, v in config.items() if k != "layer"}
     if set(arguments) != known:
         raise ModelFileError(f"the model's layer {config['layer']} has other fields than this chainrule's")
-    if kind is Sequential:
-        return Sequential(*(from_config(inner) for inner in arguments["layers"]), name=arguments["name"])
-    return kind(**arguments)
+    try:
+        if kind is Sequential:
+            return Sequential(*(from_config(inner) for inner in arguments["layers"]), name=arguments["name"])
+        return kind(**arguments)
+    except (TraceError, TypeError) as error:
+        raise ModelFileError(f"the model's layer {config['layer']} cannot be built: {error}") from None

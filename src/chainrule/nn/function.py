@@ -34,4 +34,6 @@ def as_network(network: Any) -> Layer:
         return network
     if callable(network):
         return FunctionNetwork(network)
-    raise TraceError(f"{network!r} is not a network; give layers (cr.nn.Sequential) or a function (parameters, x) -> output")
+    raise TraceError(
+        f"{network!r} is not a network; give layers (cr.nn.Sequential) or a function (parameters, x) -> output"
+    )

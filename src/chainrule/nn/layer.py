@@ -158,7 +158,9 @@ def input_type(x: Any) -> Type:
     """Return the type of a network's input, with the number of rows left open."""
     kind = x if isinstance(x, Type) else Type("f32" if (a := as_input(x)).dtype == np.float32 else "f64", a.shape)
     if kind.rank < 1:
-        raise TypeMismatch(f"the input is {kind}; a network takes rows: an array with at least two axes (rows, columns)")
+        raise TypeMismatch(
+            f"the input is {kind}; a network takes rows: an array with at least two axes (rows, columns)"
+        )
     if kind.rank < 2:
         raise TypeMismatch(
             f"the input is {kind}; a network takes rows and columns: one row is x[None, :], one column is x[:, None]"

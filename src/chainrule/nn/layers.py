@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -65,8 +66,8 @@ class Dropout(Layer):
     label = "dropout"
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.rate < 1.0:
-            raise TypeMismatch(f"Dropout: rate is {self.rate}; it must be at least 0 and less than 1")
+        if not isinstance(self.rate, Real) or not 0.0 <= self.rate < 1.0:
+            raise TypeMismatch(f"Dropout: rate is {self.rate!r}; it must be a number of at least 0 and less than 1")
 
     def settings(self) -> Mapping[str, float]:
         return {"rate": self.rate}
@@ -94,6 +95,12 @@ class BatchNorm(Layer):
     name: str | None = None
     label = "norm"
     whole_batch = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.momentum, Real) or not 0.0 < self.momentum <= 1.0:
+            raise TypeMismatch(f"BatchNorm: momentum is {self.momentum!r}; it must be a number over 0 and at most 1")
+        if not isinstance(self.epsilon, Real) or not self.epsilon > 0.0:
+            raise TypeMismatch(f"BatchNorm: epsilon is {self.epsilon!r}; it must be a number greater than 0")
 
     def parameters(self, x: Type) -> Mapping[str, Parameter]:
         columns = tuple(d for d in x.shape[1:] if isinstance(d, int))
@@ -128,6 +135,10 @@ class BatchNorm(Layer):
         }
 
 
+def _prefixed(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{name}.{k}": v for k, v in part.items()}
+
+
 @dataclass(frozen=True, init=False)
 class Sequential(Layer):
     """Layers one after another: a_L(…a₂(a₁(x; θ₁); θ₂)…; θ_L).
@@ -144,7 +155,9 @@ class Sequential(Layer):
         given = tuple(layers[0]) if len(layers) == 1 and isinstance(layers[0], list | tuple) else layers
         for layer in given:
             if not isinstance(layer, Layer):
-                raise TraceError(f"Sequential takes layers, not {layer!r}; for instance cr.nn.Dense(8, activation='relu')")
+                raise TraceError(
+                    f"Sequential takes layers, not {layer!r}; for instance cr.nn.Dense(8, activation='relu')"
+                )
         if not given:
             raise TraceError("Sequential needs at least one layer, for instance Sequential(cr.nn.Dense(1))")
         object.__setattr__(self, "layers", given)
@@ -159,8 +172,10 @@ class Sequential(Layer):
         return any(layer.whole_batch for layer in self.layers)
 
     def _named(self) -> Iterator[tuple[str, Layer]]:
-        dense = [i for i, layer in enumerate(self.layers) if isinstance(layer, Dense) and layer.name is None]
-        is_last = bool(dense) and not any(layer.children() or layer.label == "layer" for layer in self.layers[dense[-1] :])
+        dense = [i for i, layer in enumerate(self.layers) if isinstance(layer, Dense)]
+        is_last = bool(dense) and not any(
+            layer.children() or layer.label == "layer" for layer in self.layers[dense[-1] :]
+        )
         counts: Counter[str] = Counter()
         for i, layer in enumerate(self.layers):
             kind = layer.label if layer.label != "layer" else type(layer).__name__.lower()
@@ -182,8 +197,9 @@ class Sequential(Layer):
         layers: dict[str, Type] = {}
         for name, layer in self._named():
             inner = layer.declare(x)
-            for whole, part in ((parameters, inner.parameters), (state, inner.state), (settings, inner.settings)):
-                whole.update({f"{name}.{k}": v for k, v in part.items()})  # type: ignore[attr-defined]
+            parameters |= _prefixed(name, inner.parameters)
+            state |= _prefixed(name, inner.state)
+            settings |= _prefixed(name, inner.settings)
             layers[name] = x = inner.gives
         return Declaration(parameters, state, settings, x, layers)
 

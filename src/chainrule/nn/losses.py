@@ -107,7 +107,9 @@ def softmax_cross_entropy(target: Any, output: Any) -> Any:
     The outputs are *logits*: the last layer has no activation.
     """
     if output.ndim != 2:
-        raise TypeMismatch(f"softmax_cross_entropy: the output has shape ({_dims(output)}); one column a class is needed")
+        raise TypeMismatch(
+            f"softmax_cross_entropy: the output has shape ({_dims(output)}); one column a class is needed"
+        )
     if target.ndim == 1:
         dtype = "f32" if output.dtype == np.float32 else "f64"
         target = ops.one_hot(target, output.shape[1], dtype)
@@ -138,16 +140,24 @@ def get_loss(loss: str | Loss | LossFunction) -> Loss:
 
 
 def _checked_rows(loss: LossFunction, name: str) -> LossFunction:
-    def rows(target: Any, output: Any) -> Any:
+    def each_row(target: Any, output: Any) -> Any:
         target, output = _aligned(name, target, output) if target.ndim != output.ndim else (target, output)
         value = loss(target, output)
-        if not hasattr(value, "ndim") or value.ndim < 1 or (isinstance(value, Node) and value.shape[0] != output.shape[0]):
+        rows = output.shape[0]
+        if not hasattr(value, "ndim") or value.ndim < 1 or value.shape[0] != rows:
             raise TraceError(
                 f"the loss {name} returned {getattr(value, 'type', value)!s}; it must return one number a row (the mean "
                 "over the rows is taken for you).\n"
                 "  wrong:  lambda target, output: np.mean((target - output) ** 2)\n"
                 "  right:  lambda target, output: np.mean((target - output) ** 2, axis=1)"
             )
+        if rows in value.shape[1:] and rows not in output.shape[1:]:
+            raise TraceError(
+                f"the loss {name} returned a table of rows by rows, of shape ({_dims(value)}): (n,) and (n, 1) were put "
+                f"together. Both target and output have the shape ({_dims(output)}).\n"
+                "  wrong:  lambda target, output: target * np.sum(output, axis=1)\n"
+                "  right:  lambda target, output: np.sum(target * output, axis=1)"
+            )
         return per_row(value)
 
-    return rows
+    return each_row

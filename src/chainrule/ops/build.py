@@ -58,7 +58,9 @@ def apply(op: Op, values: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
 
 def _evaluate_now(op: Op, values: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
     weak = [is_weak(v) for v in values]
-    arrays = [as_array(v, f"the operand {name} of {op.name}") for v, name in zip(values, _names(op, values), strict=True)]
+    arrays = [
+        as_array(v, f"the operand {name} of {op.name}") for v, name in zip(values, _names(op, values), strict=True)
+    ]
     strong = {a.dtype for a, w in zip(arrays, weak, strict=True) if not w and a.dtype.kind == "f"}
     if len(strong) == 1:
         (dtype,) = strong
@@ -78,8 +80,10 @@ def _names(op: Op, values: Sequence[Any]) -> Sequence[str]:
 def as_nodes(op: Op, values: Sequence[Any]) -> list[Node]:
     """Turn operands into nodes; Python's numbers take the dtype of the strong operands."""
     names = _names(op, values)
-    arrays = [v if isinstance(v, Node) or is_weak(v) else as_array(v, f"the operand {name} of {op.name}")
-              for v, name in zip(values, names, strict=True)]
+    arrays = [
+        v if isinstance(v, Node) or is_weak(v) else as_array(v, f"the operand {name} of {op.name}")
+        for v, name in zip(values, names, strict=True)
+    ]
     strong = [v.type.dtype if isinstance(v, Node) else dtype_name(v.dtype) for v in arrays if not is_weak(v)]
     wanted = next((d for d in strong if d != "bool"), strong[0] if strong else "f64")
     nodes = []
@@ -133,4 +137,14 @@ def concrete_shape(shape: Shape, rows: int | None = None) -> tuple[int, ...]:
     return resolve_shape(shape, rows)
 
 
-__all__ = ["apply", "as_nodes", "broadcast_node", "broadcast_shapes", "is_traced", "is_weak", "mismatch", "new_node", "show_shape"]
+__all__ = [
+    "apply",
+    "as_nodes",
+    "broadcast_node",
+    "broadcast_shapes",
+    "is_traced",
+    "is_weak",
+    "mismatch",
+    "new_node",
+    "show_shape",
+]

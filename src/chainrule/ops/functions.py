@@ -1,4 +1,4 @@
-"""Functions made of operations: means, softmax, choices of axes. They lower, differentiate and explain through their parts."""
+"""Functions made of operations: means, softmax, choices of axes. Compiled, differentiated, explained through their parts."""
 
 from __future__ import annotations
 
@@ -16,8 +16,31 @@ from chainrule.ops.build import is_traced, mismatch
 from chainrule.ops.contractions import matmul as matmul_op
 from chainrule.ops.indexing import take as take_op
 from chainrule.ops.random import iota
-from chainrule.ops.reductions import all_, argmax as argmax_op, count_along, max_, min_, normalize_axes, reduce_with, sum_
-from chainrule.ops.views import broadcast, concatenate as concatenate_op, reshape as reshape_op, slice_, transpose as transpose_op
+from chainrule.ops.reductions import (
+    all_,
+    count_along,
+    max_,
+    min_,
+    normalize_axes,
+    reduce_with,
+    sum_,
+)
+from chainrule.ops.reductions import (
+    argmax as argmax_op,
+)
+from chainrule.ops.views import (
+    broadcast,
+    slice_,
+)
+from chainrule.ops.views import (
+    concatenate as concatenate_op,
+)
+from chainrule.ops.views import (
+    reshape as reshape_op,
+)
+from chainrule.ops.views import (
+    transpose as transpose_op,
+)
 
 Axis = int | tuple[int, ...] | None
 
@@ -141,7 +164,9 @@ def expand_dims(x: Any, axis: int | tuple[int, ...]) -> Any:
 def squeeze(x: Any, axis: Axis = None) -> Any:
     """Take out axes of length 1."""
     x = value(x)
-    axes = tuple(a for a, d in enumerate(x.shape) if d == 1) if axis is None else normalize_axes(axis, x.ndim, "squeeze")
+    axes = (
+        tuple(a for a, d in enumerate(x.shape) if d == 1) if axis is None else normalize_axes(axis, x.ndim, "squeeze")
+    )
     if any(x.shape[a] != 1 for a in axes):
         raise mismatch(f"squeeze: an axis of {axes} is not of length 1 in shape {x.shape}")
     return reshape_op(x, shape=tuple(d for a, d in enumerate(x.shape) if a not in axes))

@@ -57,7 +57,9 @@ def _scatter_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> Typ
     require_dtype("scatter_add", "indices", indices, "integer")
     require_dtype("scatter_add", "updates", updates, "number")
     if updates.shape[: indices.rank] != indices.shape:
-        raise TypeMismatch(f"scatter_add: indices is {indices}, updates is {updates}; there must be one update an index")
+        raise TypeMismatch(
+            f"scatter_add: indices is {indices}, updates is {updates}; there must be one update an index"
+        )
     return updates.with_shape((size, *updates.shape[indices.rank :]))
 
 

@@ -179,7 +179,7 @@ REFUSALS: Mapping[str, Callable[..., NoReturn]] = {
         "a traced value cannot be an index of a Python list or a range",
         _NUMBER,
         "rows[i]",
-        "np.take(np.asarray(rows), i, axis=0)",
+        "cr.ops.take(np.asarray(rows), i)",
     ),
     "__setitem__": _refuse(
         "a traced value cannot be changed in place",

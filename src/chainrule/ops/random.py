@@ -153,9 +153,13 @@ def counters(shape: Shape, rows: Any = None) -> tuple[Any, Any]:
     size = int(np.prod(inner, dtype=np.int64))
     line = np.arange(size, dtype=np.uint32).reshape((1, *inner) if rank else ())
     if rows is None and not any(isinstance(d, Rows) for d in shape):
-        row = np.arange(shape[0] if rank else 1, dtype=np.uint32).reshape(-1, *(1,) * (rank - 1)) if rank else np.uint32(0)
+        row = (
+            np.arange(shape[0] if rank else 1, dtype=np.uint32).reshape(-1, *(1,) * (rank - 1))
+            if rank
+            else np.uint32(0)
+        )
         both = np.broadcast_arrays(np.asarray(row, np.uint32), line)
-        return np.ascontiguousarray(both[0]), np.ascontiguousarray(both[1])
+        return both[0].copy(), both[1].copy()
     if rows is None:
         rows = new_node(iota, (), {"shape": (shape[0],), "axis": 0, "dtype": "u32"})
     if not isinstance(rows, Node):

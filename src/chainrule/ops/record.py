@@ -15,8 +15,8 @@ library         a call into LAPACK or its like
 ==============  ==================================================================================================
 
 Derivative rules are keyed by operand *name*, take ``(g, y, *operands, **attributes)``, are linear in ``g``, and build
-nodes. A rule is ``ZERO`` where the derivative is zero almost everywhere, and ``NOT_DIFFERENTIABLE`` where asking for one
-is a mistake; an operand without a rule is an error at import.
+nodes. A rule is ``ZERO`` where the derivative is zero almost everywhere, and ``NOT_DIFFERENTIABLE`` where asking for
+one is a mistake; an operand without a rule is an error at import.
 """
 
 from __future__ import annotations
@@ -28,7 +28,19 @@ from typing import Any, Final
 from chainrule.errors import GraphError, TypeMismatch
 from chainrule.graph import Node, Type
 
-KINDS = ("elementwise", "reduction", "contraction", "view", "gather", "scatter", "sort", "random", "source", "region", "library")
+KINDS = (
+    "elementwise",
+    "reduction",
+    "contraction",
+    "view",
+    "gather",
+    "scatter",
+    "sort",
+    "random",
+    "source",
+    "region",
+    "library",
+)
 
 
 class _Special:
@@ -75,7 +87,11 @@ class Op:
         if missing or unknown:
             raise GraphError(
                 f"operation {self.name}: "
-                + (f"no derivative rule for {', '.join(missing)} (write a rule, ZERO or NOT_DIFFERENTIABLE)" if missing else "")
+                + (
+                    f"no derivative rule for {', '.join(missing)} (write a rule, ZERO or NOT_DIFFERENTIABLE)"
+                    if missing
+                    else ""
+                )
                 + (f"a rule for {', '.join(unknown)}, which is not an operand" if unknown else "")
             )
         if not self.name.isidentifier():

@@ -1,4 +1,7 @@
-"""Views: the same elements in another shape or order. No derivative rule of another operation un-broadcasts: it is here."""
+"""Views: the same elements in another shape or order.
+
+Broadcasting is one of them, so no other operation's derivative rule ever has to undo it.
+"""
 
 from __future__ import annotations
 
@@ -147,8 +150,12 @@ def _pad_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> Type:
 def _pad(x: Any, before: Sequence[int], after: Sequence[int], between: Sequence[int]) -> Any:
     shape = [_padded(d, b, a, w) for d, b, a, w in zip(x.shape, before, after, between, strict=True)]
     result = np.zeros(shape, x.dtype)
-    result[tuple(slice(b, b + (d - 1) * (w + 1) + 1 if d else b, w + 1)
-                 for d, b, w in zip(x.shape, before, between, strict=True))] = x
+    result[
+        tuple(
+            slice(b, b + (d - 1) * (w + 1) + 1 if d else b, w + 1)
+            for d, b, w in zip(x.shape, before, between, strict=True)
+        )
+    ] = x
     return result
 
 
@@ -171,7 +178,9 @@ def _concatenate_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) ->
     for i, kind in enumerate(types):
         others = [d for a, d in enumerate(kind.shape) if a != axis]
         if kind.dtype != first.dtype or others != [d for a, d in enumerate(first.shape) if a != axis]:
-            raise TypeMismatch(f"concatenate: part {i} is {kind}, part 0 is {first}; they must agree but for axis {axis}")
+            raise TypeMismatch(
+                f"concatenate: part {i} is {kind}, part 0 is {first}; they must agree but for axis {axis}"
+            )
         if not 0 <= axis < kind.rank:
             raise TypeMismatch(f"concatenate: part {i} is {kind}; it has no axis {axis}")
     total = add_dims(kind.shape[axis] for kind in types)

@@ -106,22 +106,30 @@ class TargetEncoder:
         mean, std = float((numbers / unit).mean()) * unit, float((numbers / unit).std()) * unit
         return cls("regression", name, (), mean, std or 1.0, low, high)
 
-    def transform(self, values: object, *, source: str = "the table") -> NDArray[Any]:
+    def transform(
+        self, values: object, rows: ArrayLike | None = None, *, source: str = "the table"
+    ) -> NDArray[Any]:
         """Return class indices (int64, [n]) or standardized numbers (float32, [n, 1]).
+
+        Args:
+            values: the whole column; messages count its rows.
+            rows: indices of the rows to encode; all rows if None.
+            source: the table's name in messages.
 
         Raises:
             TableError: a row without a label, a class that training never saw, or no finite number; with row and value.
         """
         series = as_column(values, self.column)
-        gone = np.flatnonzero(missing(series))
+        chosen = checked_rows(rows, len(series))
+        gone = chosen[missing(series)[chosen]]
         if len(gone):
             raise TableError(
                 f"{source}: the target {self.column!r} has no value in {at_rows(gone)} (data rows, the header not "
                 "counted). Leave these rows out, or fill in their labels."
             )
         if self.kind == "regression":
-            numbers = as_numbers(series, source=source)
-            infinite = np.flatnonzero(np.isinf(numbers))
+            numbers = as_numbers(series, source=source)[chosen]
+            infinite = chosen[np.isinf(numbers)]
             if len(infinite):
                 raise TableError(
                     f"{source}: the target {self.column!r} is infinite in {at_rows(infinite)} (data rows, the header "
@@ -134,8 +142,8 @@ class TargetEncoder:
             return np.ascontiguousarray(np.clip(z, -largest, largest).astype(np.float32)[:, None])
         indices = {level: index for index, level in enumerate(self.levels)}
         cells = self._like_training(series, source)
-        found = np.array([indices.get(cell, -1) for cell in cells], dtype=np.int64)
-        unseen = np.flatnonzero(found < 0)
+        found = np.array([indices.get(cells[row], -1) for row in chosen], dtype=np.int64)
+        unseen = chosen[found < 0]
         if len(unseen):
             row = int(unseen[0])
             raise TableError(

@@ -78,28 +78,40 @@ def precision_recall(table: Array) -> tuple[list[float | None], list[float | Non
     return precision, recall
 
 
+def unit_of(truth: Array, predicted: Array) -> float:
+    """Return what numbers are to be divided by so that their squares neither overflow nor vanish: 1 for most."""
+    largest = float(max(np.max(np.abs(truth)), np.max(np.abs(predicted))))
+    return 1.0 if largest == 0.0 or 1e-140 < largest < 1e140 else largest
+
+
 def rmse(truth: Array, predicted: Array) -> float:
     """Return √(mean (truth − predicted)²), in the target's unit."""
-    return float(np.sqrt(np.mean(np.square(truth - predicted))))
+    unit = unit_of(truth, predicted)
+    return float(unit * np.sqrt(np.mean(np.square(truth / unit - predicted / unit))))
 
 
 def mae(truth: Array, predicted: Array) -> float:
     """Return mean |truth − predicted|, in the target's unit."""
-    return float(np.mean(np.abs(truth - predicted)))
+    unit = unit_of(truth, predicted)
+    return float(unit * np.mean(np.abs(truth / unit - predicted / unit)))
 
 
 def r2(truth: Array, predicted: Array) -> float | None:
     """Return 1 − Σ(truth − predicted)² / Σ(truth − mean)²; None where the truth is constant."""
-    spread = float(np.sum(np.square(truth - np.mean(truth))))
-    return None if spread == 0.0 else 1.0 - float(np.sum(np.square(truth - predicted))) / spread
+    if np.all(truth == truth[0]):  # its mean may be rounded, so that the sum below is not quite 0
+        return None
+    unit = unit_of(truth, predicted)
+    t, p = truth / unit, predicted / unit
+    return 1.0 - float(np.sum(np.square(t - p))) / float(np.sum(np.square(t - np.mean(t))))
 
 
 def bootstrap_rmse(truth: Array, predicted: Array, seed: int = 0, draws: int = 2000) -> Interval | None:
     """Return the 95 % bootstrap percentile interval of the RMSE: rows drawn again with replacement (Efron 1979)."""
     if len(truth) < 2:
         return None
-    squares = np.square(np.asarray(truth, np.float64) - predicted)
+    unit = unit_of(truth, predicted)
+    squares = np.square(np.asarray(truth, np.float64) / unit - predicted / unit)
     rng = np.random.default_rng(seed)
     means = np.array([squares[rng.integers(0, len(squares), len(squares))].mean() for _ in range(draws)])
-    low, high = np.sqrt(np.quantile(means, [0.025, 0.975]))
+    low, high = unit * np.sqrt(np.quantile(means, [0.025, 0.975]))
     return Interval(float(low), float(high))

@@ -20,8 +20,8 @@ def encoders_of(model: Model) -> tuple[TableEncoder, TargetEncoder]:
     """Return the table and target encoders of a model; raise ModelFileError for one that has none."""
     if model.table is None or model.target is None:
         raise ModelFileError(
-            "this model was trained on arrays, not on a table: it has no columns. Use model.predict(X) in Python, or train "
-            "with: chainrule train TABLE --target COLUMN"
+            "this model was trained on arrays, not on a table: it has no columns. Use model.predict(X) in Python, or "
+            "train with: chainrule train TABLE --target COLUMN"
         )
     return model.table, model.target
 

@@ -30,7 +30,9 @@ def split_rows(count: int, classes: Array | None, validation: float, test: float
     """
     for name, share in (("test", test), ("validation", validation)):
         if not 0.0 <= share < 1.0:
-            raise TrainingError(f"the {name} share is {share:g}; it must be at least 0 and less than 1, for instance 0.2")
+            raise TrainingError(
+                f"the {name} share is {share:g}; it must be at least 0 and less than 1, for instance 0.2"
+            )
     key = ops.fold(ops.key(seed), ops.stream("split"))
     bits = ops.random_bits(key, np.arange(count, dtype=np.uint32), np.zeros(count, np.uint32))
     order = np.argsort(bits, kind="stable")

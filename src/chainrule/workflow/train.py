@@ -17,7 +17,14 @@ from chainrule.learn import Report, Run, fit, get_optimizer, get_schedule
 from chainrule.learn.optimizers import DEFAULT_RATES
 from chainrule.nn import choose
 from chainrule.table import (
-    TableEncoder, TargetEncoder, Task, as_frame, infer_task, missing_labels, read_table, select_target,
+    TableEncoder,
+    TargetEncoder,
+    Task,
+    as_frame,
+    infer_task,
+    missing_labels,
+    read_table,
+    select_target,
 )  # fmt: skip
 from chainrule.workflow.network import build_objective, choose_head, encode_target
 from chainrule.workflow.predict import predict_values, score_model
@@ -50,7 +57,7 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class Trained:
-    """What training a table gave: the model, its scores on the three parts, and everything that was decided on the way."""
+    """What training a table gave: the model, its scores on the three parts, and what was decided on the way."""
 
     model: Model
     run: Run
@@ -65,7 +72,7 @@ class Trained:
 
     @property
     def gap(self) -> float | None:
-        """Training score minus test score (for a regression: test RMSE minus training RMSE); positive means overfitting."""
+        """Training minus test accuracy (for a regression: test minus training RMSE); positive means overfitting."""
         if "test" not in self.scores:
             return None
         a, b = self.scores["training"], self.scores["test"]
@@ -149,9 +156,10 @@ def train(
     target_encoder = TargetEncoder.fit(values, task, training, column=target)
     head = choose_head(target_encoder, options.loss)
 
+    inputs = encoder.transform(frame, source=source)  # of the whole table, so that an error names the table's own row
+
     def part(rows: Array) -> tuple[Array, Array]:
-        x = encoder.transform(frame[rows.tolist()], source=source)
-        return x, target_encoder.transform(values.gather(rows), source=source)
+        return inputs[rows], target_encoder.transform(values, rows, source=source)
 
     def fitting(rows: tuple[Array, Array]) -> tuple[Array, Array]:
         return rows[0], encode_target(head, target_encoder, rows[1])
@@ -206,12 +214,16 @@ def labeled_rows(model: Model, frame: Any, source: str) -> tuple[Array, Array, i
     rows = np.flatnonzero(~missing)
     if not len(rows):
         raise TrainingError(f"{source}: no row has a value in {model.target.column!r}, so nothing can be compared")
-    x = model.table.transform(frame[rows.tolist()], source=source)
-    return x, model.target.transform(values.gather(rows), source=source), int(missing.sum())
+    x = model.table.transform(frame, source=source)[rows]
+    return x, model.target.transform(values, rows, source=source), int(missing.sum())
 
 
 def _split(values: Any, task: Task, options: TrainOptions, has_test_data: bool) -> Split:
-    labels = np.unique(np.asarray(values.cast(str).to_list()), return_inverse=True)[1] if task.is_classification else None
+    labels = None
+    if task.is_classification:
+        texts = values.cast(str).to_list()
+        index = {text: i for i, text in enumerate(sorted(set(texts)))}
+        labels = np.array([index[text] for text in texts], np.int64)
     return split_rows(len(values), labels, options.validation, 0.0 if has_test_data else options.test, options.seed)
 
 

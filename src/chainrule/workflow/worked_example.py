@@ -89,7 +89,7 @@ def worked_example(steps: int = 10_000) -> WorkedExample:
 
     def step(parameters: dict[str, Any], _: None = None) -> tuple[dict[str, Any], tuple[Any, Any]]:
         total, gradient = value_and_grad(objective)(parameters, data)
-        moved, _ = optimizer.step(parameters, gradient, optimizer.init(parameters))
+        moved, _state = optimizer.step(parameters, gradient, optimizer.init(parameters))
         # the lecture keeps its biases
         return {k: v if k.endswith("weight") else parameters[k] for k, v in moved.items()}, (total, gradient)
 

@@ -1,0 +1,88 @@
+"""What the documentation shows is run: doctests of every module, the code blocks of every page, and every example."""
+
+from __future__ import annotations
+
+import doctest
+import pkgutil
+import re
+import runpy
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import chainrule
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted(
+    m.name for m in pkgutil.walk_packages(chainrule.__path__, "chainrule.") if not m.name.endswith("__main__")
+)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_doctests(name: str) -> None:
+    results = doctest.testmod(import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert results.failed == 0
+
+
+def test_there_are_doctests() -> None:
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    found = [t for name in MODULES for t in finder.find(import_module(name)) if t.examples]
+    assert len(found) >= 20
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_code_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    scope: dict[str, object] = {"__name__": "page"}
+    for number, block in enumerate(blocks, start=1):
+        exec(compile(block, f"{page.name}, block {number}", "exec"), scope)
+    assert blocks or page.name in ("tables.md",), f"{page.name} shows no code"
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.name)
+def test_examples_run(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(example), run_name="__main__")
+    assert capsys.readouterr().out.strip()
+
+
+def test_first_two_commands_of_the_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    first = re.search(r"^```sh\n(.*?)^```", text, flags=re.M | re.S)
+    assert first is not None
+    assert first.group(1).splitlines() == [
+        "pip install . && chainrule train examples/penguins.csv --target species",
+        "pip install '.[test]' && pytest",
+    ]
+
+
+def test_readme_report_is_what_train_prints(tmp_path: Path) -> None:
+    """The report in the README is that of the command, but for the seconds it took."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"^```text\n(.*?)^```", text, flags=re.M | re.S)
+    assert shown is not None
+    command = [sys.executable, "-m", "chainrule", "train", str(ROOT / "examples/penguins.csv"), "--target", "species"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+
+    def timeless(report: str) -> str:
+        return re.sub(r"\s+", " ", re.sub(r"[\d.]+\s+s\b", "… s", report)).strip()
+
+    # The last digits of a training run differ between BLAS builds: the lines that do not depend on them are compared.
+    for line in ("table", "target", "rows", "network"):
+        pattern = rf"^{line} .*?(?=^\w|\Z)"
+        there = re.search(pattern, shown.group(1), flags=re.M | re.S)
+        here = re.search(pattern, result.stdout, flags=re.M | re.S)
+        assert there is not None
+        assert here is not None
+        assert timeless(there.group()) == timeless(here.group())
+
+
+def test_pages_link_to_files_that_exist() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
