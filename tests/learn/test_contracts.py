@@ -1,4 +1,4 @@
-"""Three contract tests: the step carries state, keys, and projections, whatever the network, the tiles and the executor."""
+"""Three contract tests: a training step carries state, draws by keys, and projects, in any tiles and resumed runs."""
 
 from __future__ import annotations
 

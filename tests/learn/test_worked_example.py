@@ -1,4 +1,4 @@
-"""The lecture's network, 2-2-2 with sigmoids and η = 0.5, number by number; and the famous mistake, which we do not make."""
+"""The lecture's network, 2-2-2 with sigmoids and η = 0.5, number by number; and the famous mistake, which we avoid."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def test_all_are_tested() -> None:
 def test_bounds(name: str) -> None:
     values = draw(name)
     assert np.max(np.abs(values)) <= LIMIT[name]
-    assert np.max(np.abs(values)) > 0.99 * LIMIT[name], "9600 draws reach the ends"
+    assert np.max(np.abs(values)) > 0.999 * LIMIT[name], "9600 draws reach the ends"
 
 
 @pytest.mark.parametrize("name", DEVIATION)
@@ -113,8 +113,8 @@ def test_a_network_starts_by_its_seed_alone() -> None:
 def test_equal_layers_start_different() -> None:
     p = NETWORK.initialize(X)
     assert not np.array_equal(p["hidden1.weight"], p["hidden2.weight"])
-    correlation = np.corrcoef(*(np.abs(cr.nn.Sequential(cr.nn.Dense(90), cr.nn.Dense(90)).initialize(np.zeros((1, 90)))[k])
-                                .ravel() for k in ("hidden1.weight", "output.weight")))  # fmt: skip
+    wide = cr.nn.Sequential(cr.nn.Dense(90), cr.nn.Dense(90)).initialize(np.zeros((1, 90)))
+    correlation = np.corrcoef(wide["hidden1.weight"].ravel(), wide["output.weight"].ravel())
     assert abs(correlation[0, 1]) < 4 / 90
 
 

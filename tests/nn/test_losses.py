@@ -237,9 +237,8 @@ def test_a_loss_that_does_not_return_rows(loss: Callable[..., Any], way: int) ->
 def test_a_loss_of_ones_own_cannot_make_a_square_either(traced: bool) -> None:
     network = cr.nn.Sequential(cr.nn.Dense(1))
     objective = cr.Objective(network, lambda target, output: target * np.sum(output, axis=1))
+    data = X, np.arange(5.0)
+    call = (lambda: cr.fit(objective, data)) if traced else (lambda: objective(network.initialize(X), data))
     with pytest.raises(TraceError, match="returned a table of rows by rows") as error:
-        if traced:
-            cr.fit(objective, (X, np.arange(5.0)), epochs=1)
-        else:
-            objective(network.initialize(X), (X, np.arange(5.0)))
+        call()
     assert "right:  lambda target, output: np.sum(target * output, axis=1)" in str(error.value)

@@ -194,6 +194,8 @@ FUNCTION_CASES = {
     "transpose by an array": lambda x: np.transpose(x, np.array([1, 0])),
     "x.T": lambda x: x.T,
     "x.transpose": lambda x: x.transpose(-1, 0),
+    "x.transpose by a tuple": lambda x: x.transpose((1, 0)),
+    "x.transpose of all": lambda x: x.transpose(),
     "concatenate": lambda x: np.concatenate([x, 2 * x, np.ones((1, 3))]),
     "concatenate axis": lambda x: np.concatenate((x, x[:, :1]), axis=-1),
     "concatenate flat": lambda x: np.concatenate([x, x[0]], axis=None),
@@ -390,6 +392,12 @@ def test_traced_values_can_be_keys_and_copies_are_themselves():
         return x
 
     cr.make_graph(function, 1.0)
+
+
+def test_values_like_a_value_of_unknown_rows():
+    graph = cr.make_graph(lambda x: (np.zeros_like(x), np.ones_like(x), np.full_like(x, 3)), Type("f32", (n, 3)))
+    for value, filled in zip((0, 1, 3), REFERENCE.run(graph, [X.astype("f4")]), strict=True):
+        np.testing.assert_array_equal(filled, np.full((2, 3), value, np.float32), strict=True)
 
 
 def test_means_over_unknown_rows():

@@ -6,6 +6,7 @@ cases in one of the functions below. A record with kinks needs a line in ``KINKS
 
 from __future__ import annotations
 
+import json
 import warnings
 import zlib
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import pytest
 import chainrule as cr
 from chainrule.errors import GraphError, NotDifferentiable, TypeMismatch
 from chainrule.execute import REFERENCE
-from chainrule.graph import Type, make_input, result_types
+from chainrule.graph import Type, check_graph, make_input, result_types, simplify
 from chainrule.graph.types import DTYPES
 from chainrule.ops import NOT_DIFFERENTIABLE, TABLE, ZERO, Op, elementwise, register
 
@@ -506,6 +507,22 @@ def test_evaluate_gives_the_inferred_type(name):
             assert np.asarray(through_graph).tobytes() == result.tobytes()
 
 
+@pytest.mark.parametrize("name", [n for n in OPS if n not in ELSEWHERE])
+def test_every_operation_survives_json_and_simplify(name):
+    op = TABLE[name]
+    for dtype in dtypes_of(op):
+        for case in cases_of(name, dtype):
+            graph = cr.make_graph(lambda *xs, a=case.attributes: op(*xs, **a), *case.operands)
+            text = json.dumps(graph.to_json())
+            again = cr.graph_from_json(json.loads(text))
+            assert json.dumps(again.to_json()) == text
+            assert str(again) == str(graph)
+            expected = np.asarray(REFERENCE.run(graph, case.operands)[0])
+            for other in (again, simplify(graph)[0]):
+                result = np.asarray(REFERENCE.run(check_graph(other), case.operands)[0])
+                assert (result.dtype, result.tobytes()) == (expected.dtype, expected.tobytes())
+
+
 def _name(x: Any) -> str:
     return next(name for name, dtype in DTYPES.items() if dtype == x.dtype)
 
@@ -681,6 +698,16 @@ def test_where_does_not_leak_through_views_and_sums(name):
     assert cr.grad(function)(0.0) == 0.0
     assert cr.grad(cr.grad(function))(0.0) == 0.0
     assert cr.check_grad(function, 1.7)
+
+
+def test_a_value_used_in_both_branches_gets_the_derivative_of_each():
+    """Two masks on one value: its derivative may be other than zero where either holds."""
+
+    def function(x):
+        root = np.sqrt(abs(x))
+        return np.where(x > 1, root, 0.0) + np.where(x < -1, 3 * root, 0.0)
+
+    np.testing.assert_array_equal(cr.grad(lambda x: np.sum(function(x)))(np.array([4.0, 0.0, -4.0])), [0.25, 0, -0.75])
 
 
 def test_a_nan_of_the_branch_taken_is_kept():

@@ -255,3 +255,20 @@ SCALE = TargetEncoder("regression", "y", (), 1.0, 2.0, 0.0, 3.0).to_json()
 def test_documents_that_are_nonsense(document: Any, words: str) -> None:
     with pytest.raises(TableError, match=words):
         TargetEncoder.from_json(document)
+
+
+def test_chosen_rows_are_encoded_and_messages_count_the_whole_column() -> None:
+    labels = ["a", None, "b", "z", "a"]
+    encoder = TargetEncoder.fit(labels, Task("binary", "said"), [0, 2], column="y")
+    assert encoder.transform(labels, [4, 2]).tolist() == [0, 1]
+    with pytest.raises(TableError, match="'y' is 'z' in row 4 "):
+        encoder.transform(labels, [2, 3])
+    with pytest.raises(TableError, match="'y' has no value in row 2 "):
+        encoder.transform(labels, [0, 1, 2])
+    numbers = [1.0, None, 3.0, float("inf")]
+    regression = TargetEncoder.fit(numbers, Task("regression", "said"), [0, 2], column="y")
+    assert regression.transform(numbers, [2]).tolist() == [[1.0]]
+    with pytest.raises(TableError, match="'y' is infinite in row 4 "):
+        regression.transform(numbers, [0, 3])
+    flags = TargetEncoder.fit([True, False, None], Task("binary", "said"), [0, 1], column="y")
+    assert flags.transform([False, None, True], [0, 2]).tolist() == [0, 1]

@@ -80,13 +80,14 @@ class _Gathered:
 
 def _through(node: Node, g: Node, mask: Node | None, reached: set[Node], gathered: _Gathered) -> None:
     op: Op = node.op  # type: ignore[assignment]  # every operation that computes is a full record
+    start = make_constant(0.0).serial
     if op.variadic:
         pieces = op.pullback[op.operands[0]](g, node, *node.operands, **node.attributes)  # type: ignore[operator]
-        inner_masks = _masks_through(node, op.operands[0], mask) or [None] * len(pieces)
-        for operand, piece, inner in zip(node.operands, pieces, inner_masks, strict=True):
+        masks: Sequence[Node | None] = _masks_through(node, op.operands[0], mask) or [None] * len(pieces)
+        for operand, piece, through in zip(node.operands, pieces, masks, strict=True):
             if operand in reached and operand.type.is_float:
-                _mark([piece], Backward(node, op.operands[0]), node.serial)
-                gathered.add(operand, piece, inner)
+                _mark([piece, *([through] if through is not None else [])], Backward(node, op.operands[0]), start)
+                gathered.add(operand, piece, through)
         return
     for name, operand in zip(op.operands, node.operands, strict=True):
         if operand not in reached or not operand.type.is_float:
@@ -96,12 +97,11 @@ def _through(node: Node, g: Node, mask: Node | None, reached: set[Node], gathere
             continue
         if rule is NOT_DIFFERENTIABLE:
             raise NotDifferentiable(f"{op.name} has no derivative by {name} (made at {where_made(node)})")
-        start = make_constant(0.0).serial
         contribution = as_nodes(op, [rule(g, node, *node.operands, **node.attributes)])[0]  # type: ignore[operator]
         inner = _mask_through(node, name, mask)
         if mask is not None and op.kind == "elementwise" and op.name not in LINEAR:
             contribution = where(mask, contribution, 0)
-        _mark([contribution], Backward(node, name), start)
+        _mark([contribution, *([inner] if inner is not None else [])], Backward(node, name), start)
         gathered.add(operand, contribution, inner)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
@@ -14,15 +13,15 @@ from typing import Annotated, Any
 import typer
 
 from chainrule import __version__
+from chainrule.cli.output import json_text, write_table
 from chainrule.errors import ChainruleError, TableError
 
 app = typer.Typer(
     name="chainrule",
-    help="Learning with neural networks: from a table to a trained network, and every number explained.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -31,6 +30,7 @@ ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file t
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no report; only errors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="On an error, show the traceback.")]
+
 
 @contextmanager
 def reporting(debug: bool) -> Iterator[None]:
@@ -92,9 +92,7 @@ def sizes(text: str) -> tuple[int, ...]:
 def batch(text: str) -> str:
     """Check a batch size: a number or 'all'."""
     if text != "all" and not (text.isdecimal() and int(text) > 0):
-        raise typer.BadParameter(
-            f"{text!r}: give a number of rows of at least 1, or all", param_hint="'--batch-size'"
-        )
+        raise typer.BadParameter(f"{text!r}: give a number of rows of at least 1, or all", param_hint="'--batch-size'")
     return text
 
 
@@ -152,14 +150,12 @@ def _main(
 ) -> None:
     """Learning with neural networks: from a table to a trained network, and every number explained.
 
-    [bold]Examples[/bold]
+    Examples:
 
+    \b
       chainrule inspect people.csv --target income
-
       chainrule train people.csv --target income
-
       chainrule predict income.chainrule new.csv --out predictions.csv
-
       chainrule example
     """
 
@@ -168,18 +164,21 @@ def _main(
 def inspect(
     table: Table,
     target: Annotated[
-        str | None, typer.Option("--target", "-t", help="The column to predict.", show_default=False)
+        str | None, typer.Option("--target", "-t", metavar="COLUMN", help="The column to predict.", show_default=False)
     ] = None,
-    task: Annotated[str | None, typer.Option(help="classification or regression.", callback=one_of(_tasks))] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="classification or regression.", show_default=False, callback=one_of(_tasks)),
+    ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Show what is in a table and what is wrong with it, labels included.
+    """Show what is in a table, and what is wrong with it.
 
-    [bold]Examples[/bold]
+    Examples:
 
+    \b
       chainrule inspect people.csv
-
       chainrule inspect people.csv --target income --json
     """
     with reporting(debug):
@@ -187,101 +186,125 @@ def inspect(
         from chainrule.table import inspect_table, read_table
 
         found = inspect_table(read_table(table), target, task, source=table.name)
-        typer.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) if as_json else inspection_text(found))
+        typer.echo(json_text(found.to_dict()) if as_json else inspection_text(found))
 
 
-@app.command()
+@app.command(short_help="Train a network on a table, test it on unseen rows, and save it.")
 def train(
     table: Table,
-    target: Annotated[str, typer.Option("--target", "-t", help="The column to predict.", show_default=False)],
+    target: Annotated[
+        str, typer.Option("--target", "-t", metavar="COLUMN", help="The column to predict.", show_default=False)
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
             "-o",
-            help="Where to save the model. [dim]\\[default: TABLE's name.chainrule][/dim]",
+            metavar="FILE",
+            help="Where to save the model. [default: TABLE's name.chainrule]",
             show_default=False,
         ),
     ] = None,
     task: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="classification or regression, instead of what the target looks like.",
             callback=one_of(_tasks),
             show_default=False,
         ),
     ] = None,
-    ignore: Annotated[str, typer.Option(help="Columns to leave out: id,name", show_default=False)] = "",
-    hidden: Annotated[
-        str, typer.Option(help="Units of the hidden layers: 64,32; or none.")
-    ] = "64,64",
+    ignore: Annotated[
+        str, typer.Option(metavar="COLUMNS", help="Columns to leave out: id,name", show_default=False)
+    ] = "",
+    hidden: Annotated[str, typer.Option(metavar="SIZES", help="Units of the hidden layers: 64,32; or none.")] = "64,64",
     activation: Annotated[
-        str, typer.Option(help="relu, tanh, sigmoid, identity or softmax.", callback=one_of(_activations))
+        str,
+        typer.Option(metavar="NAME", help="relu, tanh, sigmoid, identity or softmax.", callback=one_of(_activations)),
     ] = "relu",
     loss: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="binary_cross_entropy, softmax_cross_entropy, squared_error or half_squared_error. "
-            "[dim]\\[default: by the task][/dim]",
+            "[default: by the task]",
             callback=one_of(_losses),
             show_default=False,
         ),
     ] = None,
     dropout: Annotated[
-        float, typer.Option(help="Share of each hidden layer's values set to 0 in training.", min=0.0, max=0.99)
+        float,
+        typer.Option(
+            metavar="SHARE", help="Share of each hidden layer's values set to 0 in training.", min=0.0, max=0.99
+        ),
     ] = 0.0,
     optimizer: Annotated[
-        str, typer.Option(help="sgd, momentum, adam or adamw.", callback=one_of(_optimizers))
+        str, typer.Option(metavar="NAME", help="sgd, momentum, adam or adamw.", callback=one_of(_optimizers))
     ] = "adam",
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            "--learning-rate", "--lr", help="Step size η. [dim]\\[default: by the optimizer][/dim]", show_default=False
+            "--learning-rate",
+            "--lr",
+            metavar="RATE",
+            help="Step size η. [default: by the optimizer]",
+            show_default=False,
         ),
     ] = None,
     schedule: Annotated[
-        str, typer.Option(help="constant, cosine, warmup or warmup_cosine.", callback=one_of(_schedules))
+        str,
+        typer.Option(metavar="NAME", help="constant, cosine, warmup or warmup_cosine.", callback=one_of(_schedules)),
     ] = "constant",
-    epochs: Annotated[int, typer.Option(help="How often every training row is used, at most.", min=1)] = 200,
+    epochs: Annotated[
+        int, typer.Option(metavar="COUNT", help="How often every training row is used, at most.", min=1)
+    ] = 200,
     batch_size: Annotated[
         str | None,
         typer.Option(
-            help="Rows for each step, or all. [dim]\\[default: by the number of rows][/dim]", show_default=False
+            metavar="ROWS", help="Rows for each step, or all. [default: by the number of rows]", show_default=False
         ),
     ] = None,
     patience: Annotated[
-        int, typer.Option(help="Stop after so many epochs without a lower validation loss.", min=1)
+        int, typer.Option(metavar="COUNT", help="Stop after so many epochs without a lower validation loss.", min=1)
     ] = 20,
     validation: Annotated[
-        float, typer.Option(help="Share of the rows that are not for testing, watched for stopping.")
+        float, typer.Option(metavar="SHARE", help="Share of the rows that are not for testing, watched for stopping.")
     ] = 0.2,
-    test: Annotated[float, typer.Option(help="Share of rows set aside for the test score.")] = 0.2,
+    test: Annotated[float, typer.Option(metavar="SHARE", help="Share of rows set aside for the test score.")] = 0.2,
     test_data: Annotated[
-        Path | None, typer.Option(help="Another table to test on, instead of a share of this one.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Another table to test on, instead of a share of this one.", show_default=False
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the split, the first weights, and the row order.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Of the split, the first weights, and the row order.", min=0)
+    ] = 0,
     quiet: Quiet = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Train a network on a table, score it on rows it never saw, and save it.
 
-    [bold]Examples[/bold]
+    Examples:
 
+    \b
       chainrule train people.csv --target income
-
-      chainrule train people.csv --target income --hidden 128,64 --dropout 0.1 --seed 7
-
-      chainrule train houses.parquet --target price --ignore id,address --test-data sold.csv
+      chainrule train people.csv --target income --hidden 128,64 --seed 7
+      chainrule train houses.parquet --target price --ignore id,address
     """
     hidden_sizes = sizes(hidden)
     rows: int | str | None = None if batch_size is None else batch(batch_size)
     rows = int(rows) if isinstance(rows, str) and rows != "all" else rows
     for name, share in (("--test", test), ("--validation", validation)):
         if not 0.0 <= share < 1.0:
-            raise typer.BadParameter(f"{share:g} is not a share of rows: give a number from 0 to 0.9", param_hint=f"'{name}'")
+            raise typer.BadParameter(
+                f"{share:g} is not a share of rows: give a number from 0 to 0.9", param_hint=f"'{name}'"
+            )
     if learning_rate is not None and not 0 < learning_rate < math.inf:
-        raise typer.BadParameter(f"{learning_rate:g}: give a finite number greater than 0", param_hint="'--learning-rate'")
+        raise typer.BadParameter(
+            f"{learning_rate:g}: give a finite number greater than 0", param_hint="'--learning-rate'"
+        )
     with reporting(debug):
         from chainrule.cli.text import training_text
         from chainrule.files.container import refuse_foreign
@@ -312,7 +335,7 @@ def train(
         trained = train_table(table, target, options, test_data=test_data, progress=not quiet and sys.stderr.isatty())
         trained.model.save(place)
         if as_json:
-            typer.echo(json.dumps({**trained.to_dict(), "model": str(place)}, indent=2, ensure_ascii=False))
+            typer.echo(json_text({**trained.to_dict(), "model": str(place)}))
         elif not quiet:
             typer.echo(training_text(trained, str(place)))
 
@@ -326,11 +349,14 @@ def predict(
         typer.Option(
             "--out",
             "-o",
-            help="A CSV or Parquet file to write. [dim]\\[default: CSV to the screen][/dim]",
+            metavar="FILE",
+            help="A CSV or Parquet file to write. [default: CSV to the screen]",
             show_default=False,
         ),
     ] = None,
-    keep: Annotated[str, typer.Option(help="Columns of TABLE to write too: id,name; or all.", show_default=False)] = "",
+    keep: Annotated[
+        str, typer.Option(metavar="COLUMNS", help="Columns of TABLE to write too: id,name; or all.", show_default=False)
+    ] = "",
     quiet: Quiet = False,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -340,14 +366,13 @@ def predict(
     The result has a row for each row of TABLE, in its order: kept columns, the prediction, and (for classes) a
     probability for each class.
 
-    [bold]Examples[/bold]
+    Examples:
 
+    \b
       chainrule predict income.chainrule new.csv --out predictions.csv --keep id
-
       chainrule predict income.chainrule new.csv | head
     """
     with reporting(debug):
-        from chainrule.cli.output import write_table
         from chainrule.files import load
         from chainrule.table import read_table
         from chainrule.workflow import predict as predict_table
@@ -355,7 +380,7 @@ def predict(
         loaded = load(model)
         result = predict_table(loaded, read_table(table), keep=names(keep), source=table.name)
         if as_json:
-            typer.echo(json.dumps(result.to_dicts(), indent=2, ensure_ascii=False, default=str))
+            typer.echo(json_text(result.to_dicts()))
         if out is not None:
             write_table(result, out, inputs=(model, table))
             if not quiet and not as_json:
@@ -374,10 +399,10 @@ def evaluate(
 ) -> None:
     """Score a saved model on a table that has the target column.
 
-    [bold]Examples[/bold]
+    Examples:
 
+    \b
       chainrule evaluate income.chainrule test.csv
-
       chainrule evaluate income.chainrule test.csv --json
     """
     with reporting(debug):
@@ -387,23 +412,25 @@ def evaluate(
 
         result = evaluate_table(load(model), table)
         if as_json:
-            typer.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
+            typer.echo(json_text(result.to_dict()))
         elif not quiet:
             typer.echo(evaluation_text(result))
 
 
-@app.command()
+@app.command(short_help="Print the lecture's worked example, line by line.")
 def example(
-    steps: Annotated[int, typer.Option(help="How many steps to follow.", min=1, max=1_000_000)] = 10_000,
+    steps: Annotated[
+        int, typer.Option(metavar="COUNT", help="How many steps to follow.", min=1, max=1_000_000)
+    ] = 10_000,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Print the lecture's worked example, line by line: forward, error, backward, update.
 
-    [bold]Examples[/bold]
+    Examples:
 
+    \b
       chainrule example
-
       chainrule example --steps 1
     """
     with reporting(debug):
@@ -411,7 +438,7 @@ def example(
         from chainrule.workflow import worked_example
 
         result = worked_example(steps)
-        typer.echo(json.dumps(example_json(result), indent=2) if as_json else example_text(result))
+        typer.echo(json_text(example_json(result)) if as_json else example_text(result))
 
 
 def main() -> None:

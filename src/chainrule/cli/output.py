@@ -1,12 +1,27 @@
-"""Writing result tables: never over an input, and whole or not at all."""
+"""Writing results: JSON that any reader takes, and tables, never over an input, and whole or not at all."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from pathlib import Path
 from typing import Any
 
 from chainrule.errors import TableError
+
+
+def json_text(value: Any) -> str:
+    """Return data as JSON; a number that is not finite becomes null, since JSON has none, and a date a text."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_table(frame: Any, path: Path, inputs: tuple[Path, ...]) -> None:

@@ -43,6 +43,10 @@ def short(text: Any, width: int) -> str:
     return plain if len(plain) <= width else plain[: width - 1] + "…"
 
 
+def count(number: int, noun: str) -> str:
+    return f"{number}\xa0{noun}{'' if number == 1 else 's'}"
+
+
 def percent(share: float) -> str:
     return f"{100 * share:.1f}\xa0%"
 
@@ -64,11 +68,11 @@ def training_text(trained: Trained, place: str) -> str:
     )
     kind = "a number" if target.kind == "regression" else f"{len(target.classes)} classes"
     lines = [
-        line("table", f"{trained.source}: {total} rows, {trained.columns} columns"),
+        line("table", f"{trained.source}: {count(total, 'row')}, {count(trained.columns, 'column')}"),
         line("target", f"{target.column}, {kind}: {trained.task.why}"),
     ]
     if trained.unlabeled:
-        lines.append(line("left out", f"{trained.unlabeled} rows without a value in {target.column}"))
+        lines.append(line("left out", f"{count(trained.unlabeled, 'row')} without a value in {target.column}"))
     lines += [line("left out", f"{name}: {reason}") for name, reason in table.dropped.items()]
     parts = [f"{rows['training']} training"]
     parts += [f"{rows['validation']} validation"] if "validation" in rows else ["no validation (no early stopping)"]
@@ -79,15 +83,12 @@ def training_text(trained: Trained, place: str) -> str:
     )
     lines.append(line("rows", ", ".join(parts) + f"; seed {run.seed}"))
     layers = about["layers"]
-    inner = " → ".join(f"{units} {about['options']['activation']}" for units in layers[1:-1])
-    lines.append(
-        line("network", f"{layers[0]} input{'s' if layers[0] > 1 else ''} → {inner + ' → ' if inner else ''}{layers[-1]} "
-                        f"output{'s' if layers[-1] > 1 else ''}; {about['parameters']} parameters; {model.loss}")
-    )  # fmt: skip
-    lines.append(
-        line("training", f"{about['options']['optimizer']}, learning rate {run.settings['learning_rate']:g}, batches of "
-                         f"{run.plan.batch_size}; {run.epochs} epochs, {run.steps} steps, {trained.seconds:.1f}\xa0s")
-    )  # fmt: skip
+    inner = (f"{units} {about['options']['activation']}" for units in layers[1:-1])
+    shape = " → ".join([count(layers[0], "input"), *inner, count(layers[-1], "output")])
+    lines.append(line("network", f"{shape}; {count(about['parameters'], 'parameter')}; {model.loss}"))
+    how = f"{about['options']['optimizer']}, learning rate {run.settings['learning_rate']:g}"
+    took = f"{count(run.epochs, 'epoch')}, {count(run.steps, 'step')}, {trained.seconds:.1f}\xa0s"
+    lines.append(line("training", f"{how}, batches of {run.plan.batch_size}; {took}"))
     lines.append(line("", run.message))
     lines.append("")
     lines += score_text(trained.scores.get("test"), trained.scores["training"])
@@ -124,13 +125,13 @@ def _headline(score: Score, part: str) -> list[str]:
     start = f"{part} " if part else ""
     if isinstance(score, ClassificationScore):
         interval = f"95 % interval {100 * score.interval.low:.1f} to {percent(score.interval.high)}"
-        return [line("accuracy", f"{start}{percent(score.accuracy)} ({interval}), {score.rows} rows")]
+        return [line("accuracy", f"{start}{percent(score.accuracy)} ({interval}), {count(score.rows, 'row')}")]
     interval = (
         ""
         if score.interval is None
         else (f" (95 % interval {number(score.interval.low)} to {number(score.interval.high)})")
     )
-    return [line("RMSE", f"{start}{number(score.rmse)}{interval}, {score.rows} rows")]
+    return [line("RMSE", f"{start}{number(score.rmse)}{interval}, {count(score.rows, 'row')}")]
 
 
 MOST_CLASSES = 12
@@ -167,13 +168,13 @@ def evaluation_text(result: Evaluation) -> str:
     """Return the report of ``chainrule evaluate``."""
     lines = [line("table", result.source), line("target", result.target)]
     if result.unlabeled:
-        lines.append(line("left out", f"{result.unlabeled} rows without a value in {result.target}"))
+        lines.append(line("left out", f"{count(result.unlabeled, 'row')} without a value in {result.target}"))
     return "\n".join([*lines, "", *score_text(result.score)])
 
 
 def inspection_text(found: Inspection) -> str:
     """Return the report of ``chainrule inspect``."""
-    lines = [line("table", f"{found.source}: {found.rows} rows, {len(found.columns)} columns")]
+    lines = [line("table", f"{found.source}: {count(found.rows, 'row')}, {count(len(found.columns), 'column')}")]
     if found.target is not None:
         kind = f", {found.task.kind}: {found.task.why}" if found.task is not None else ""
         lines.append(line("target", f"{found.target}{kind}"))

@@ -12,7 +12,7 @@ from chainrule.errors import ExecutionError
 from chainrule.execute.program import Array, Batch, Best, Loop, Plan, Program
 from chainrule.execute.reference import Reference
 from chainrule.graph import Backward, Graph, Node, depends_on, flatten, leaf_names, tree_map, unflatten
-from chainrule.graph.structural import CAPTURED, CONSTANT, INPUT, RESULT
+from chainrule.graph.structural import RESULT
 
 EVALUATION_ROWS = 1024
 """Evaluation adds up tiles of this many rows, whatever the batch size, so that its sum has one order."""
@@ -38,7 +38,8 @@ class TrainingReference(Reference):
         total = None
         for tile in tiles(batch, size):
             sums = self.call(program.measure, carry["parameters"], carry["state"], carry["clock"], settings, tile)
-            total = sums if total is None else tree_map(np.add, total, sums)
+            with np.errstate(over="ignore", invalid="ignore"):  # a sum that is not finite stops the run, by name
+                total = sums if total is None else tree_map(np.add, total, sums)
         return total
 
     def advance(
@@ -54,17 +55,20 @@ class TrainingReference(Reference):
         seconds: float | None = None,
     ) -> None:
         """Go on with a training loop, until its end, a step number, or about so many seconds from now."""
-        deadline = None if seconds is None else monotonic() + seconds
+        begun, stepped = monotonic(), False
         while loop.status == "running":
             if loop.epoch >= plan.epochs:
                 loop.status = "done"
                 return
             order = plan.order(loop.epoch)
             while loop.batch * plan.batch_size < len(order):
-                if (until is not None and loop.step >= until) or (deadline is not None and monotonic() > deadline):
+                if until is not None and loop.step >= until:
+                    return
+                if seconds is not None and stepped and monotonic() - begun > seconds:  # a slice has at least one step
                     return
                 rows = order[loop.batch * plan.batch_size : (loop.batch + 1) * plan.batch_size]
                 self._step(program, plan, loop, settings, gather(training, rows))
+                stepped = True
                 if loop.status != "running":
                     return
             self._end_epoch(program, plan, loop, settings, validation)
@@ -132,11 +136,13 @@ class TrainingReference(Reference):
         return f"in the update{updated_by(node, program.apply)}, {operation(node)} gave {word}"
 
     def _first_non_finite(self, graph: Graph, inputs: Sequence[Array]) -> tuple[Node, str] | None:
-        """Return the first computed value that is not finite, and what it is; constants are as their author meant them."""
+        """Return the first value computed from the inputs that is not finite, and what it is."""
         values = self.run_all(graph, inputs)
+        given = set(graph.inputs)
+        computed = depends_on(graph.outputs, graph.inputs)
         for node in graph.nodes:
             value = values[node]
-            if node.op in (INPUT, CONSTANT, CAPTURED) or isinstance(value, tuple) or value.dtype.kind != "f":
+            if node not in computed or node in given or isinstance(value, tuple) or value.dtype.kind != "f":
                 continue
             if not np.all(np.isfinite(value)):
                 return node, "NaN" if np.any(np.isnan(value)) else "infinite"

@@ -1,7 +1,7 @@
 """The container of a model file: safetensors with one JSON document in its header, and a SHA-256 over everything.
 
-A model file is data: nothing in it is ever executed, evaluated, unpickled or imported by name. It is written beside its
-place and moved there in one step, so that a reader never sees half a file and a failed save leaves the old one as it was.
+A model file is data: nothing in it is ever executed, evaluated, unpickled or imported by name. It is written beside
+its place and moved there in one step, so that a reader never sees half a file and a failed save leaves the old one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def digest_of(document: str, arrays: Arrays) -> str:
     digest = hashlib.sha256()
     digest.update(f"{FORMAT} {VERSION}\n{len(document.encode())}\n{document}\n".encode())
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         little = array.astype(array.dtype.newbyteorder("<"), copy=False)
         digest.update(f"{name!r} {array.dtype.name} {array.shape} {little.nbytes}\n".encode())
         digest.update(little.tobytes())
@@ -48,8 +48,8 @@ def write(path: str | PathLike[str], document: Mapping[str, Any], arrays: Arrays
 
     target = Path(path)
     text = json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    header = {_FORMAT: FORMAT, _VERSION: str(VERSION), _DOCUMENT: text, _DIGEST: digest_of(text, arrays)}
-    data = save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata=header)
+    header = {_FORMAT: FORMAT, _VERSION: str(VERSION), _DIGEST: digest_of(text, arrays), _DOCUMENT: text}
+    data = _ordered(save({k: np.asarray(v, order="C") for k, v in arrays.items()}, metadata=header), header)
     temporary = None
     try:
         refuse_foreign(target)
@@ -68,6 +68,16 @@ def write(path: str | PathLike[str], document: Mapping[str, Any], arrays: Arrays
     finally:  # whatever stopped it, Ctrl-C too
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def _ordered(data: bytes, metadata: Mapping[str, str]) -> bytes:
+    """Return safetensors bytes with the metadata in its own order: the library's differs from call to call."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = {**json.loads(data[8:end]), "__metadata__": metadata}
+    text = json.dumps({"__metadata__": header.pop("__metadata__"), **header}, ensure_ascii=False, separators=(",", ":"))
+    start = text.encode()
+    start += b" " * (-len(start) % 8)  # so that the arrays are aligned
+    return len(start).to_bytes(8, "little") + start + data[end:]
 
 
 def _umask() -> int:

@@ -31,8 +31,8 @@ MOST_ELEMENTS = 2**31
 class Model:
     """A trained network: predicts, and tells what it was trained on and how.
 
-    ``network`` is None where the network was a function of the user's own: its graph predicts all the same. ``table`` and
-    ``target`` are there for a model that was trained from a table.
+    ``network`` is None where the network was a function of the user's own: its graph predicts all the same. ``table``
+    and ``target`` are there for a model that was trained from a table.
     """
 
     predictor: Predictor
@@ -172,13 +172,18 @@ def _model(document: dict[str, Any], arrays: dict[str, Array], path: Path) -> Mo
     found = [
         Type(t.dtype, v.shape) for t, v in zip(expected, values, strict=False) if t.is_float and v.dtype == _numpy(t)
     ]
-    if graph.takes is None or graph.gives is None or graph.gives.keys != ("output", "prediction") or len(graph.outputs) != 2:
+    if (
+        graph.takes is None
+        or graph.gives is None
+        or graph.gives.keys != ("output", "prediction")
+        or len(graph.outputs) != 2
+    ):
         raise ModelFileError(f"{path}: its graph does not predict")
     if [*found, kind] != expected:
         raise ModelFileError(f"{path}: the arrays do not have the types that the graph takes")
     _check_sizes(graph, path)
-    network = None if document["network"] is None else from_config(document["network"])
     parameters, state = _named(names, values, "parameters"), _named(names, values, "state")
+    network = None if document["network"] is None else _network(document["network"], kind, parameters, state, path)
     model = Model(
         predictor=Predictor(graph, values, kind, names),
         network=network,
@@ -192,6 +197,18 @@ def _model(document: dict[str, Any], arrays: dict[str, Array], path: Path) -> Mo
     )
     _check_table(model, path)
     return model
+
+
+def _network(config: Any, kind: Type, parameters: Mapping[str, Array], state: Mapping[str, Array], path: Path) -> Layer:
+    try:
+        network = from_config(config)
+        declared = network.declare(kind)
+    except (ModelFileError, MemoryError) as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    needs = {k: p.shape for k, p in declared.parameters.items()} | {k: np.shape(s) for k, s in declared.state.items()}
+    if needs != {k: v.shape for k, v in {**parameters, **state}.items()}:
+        raise ModelFileError(f"{path}: its network does not fit its parameters")
+    return network
 
 
 def _check_sizes(graph: Graph, path: Path) -> None:

@@ -57,7 +57,7 @@ def _problem(node: Node) -> str:
 def _neighbours(graph: Graph, node: Node) -> str:
     from chainrule.graph.show import show_node
 
-    position = graph.nodes.index(node)
+    position = next(i for i, other in enumerate(graph.nodes) if other is node)  # == on nodes is an operation
     lines = []
     for i in range(max(0, position - 5), min(len(graph.nodes), position + 5)):
         mark = ">>" if i == position else "  "

@@ -83,7 +83,9 @@ def _read(document: dict[str, Any], operations: Mapping[str, Operation]) -> Grap
         if op is None:
             raise GraphFormatError(f"the graph uses an operation that this chainrule does not have: {entry['op']!r}")
         operands = tuple(_earlier(nodes, i) for i in entry["operands"])
-        attributes = {k: _value_from_json(v, operations) for k, v in entry["attributes"].items()}
+        stored = entry["attributes"]
+        order = [*(k for k in op.attributes if k in stored), *(k for k in stored if k not in op.attributes)]
+        attributes = {k: _value_from_json(stored[k], operations) for k in order}
         types = tuple(_type_from_json(t) for t in entry["types"])
         inferred = op.infer(operands, attributes)
         if (inferred if isinstance(inferred, tuple) else (inferred,)) != types:

@@ -25,6 +25,7 @@ class Structural:
 
     name: str
     operands: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
     kind: str = "structural"
     variadic: bool = False
 
@@ -48,10 +49,10 @@ class Structural:
         return operands[0][attributes["index"]] if self.name == "result" else attributes["value"]
 
 
-INPUT = Structural("input")
-CONSTANT = Structural("constant")
-CAPTURED = Structural("captured")
-RESULT = Structural("result", ("of",))
+INPUT = Structural("input", attributes=("type", "label"))
+CONSTANT = Structural("constant", attributes=("value",))
+CAPTURED = Structural("captured", attributes=("value",))
+RESULT = Structural("result", ("of",), ("index",))
 STRUCTURAL: Mapping[str, Operation] = {op.name: op for op in (INPUT, CONSTANT, CAPTURED, RESULT)}
 
 

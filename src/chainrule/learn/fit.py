@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from numbers import Real
 from typing import Any
 
@@ -233,7 +234,11 @@ def prepare(
     for rows in given_rows:
         check_targets(objective.loss, rows, _output_type(objective, start, state, kind))
     program = build_program(objective, chosen, carry, arrays, training)
-    order: Callable[[int], Any] = lambda epoch: row_order(key, epoch, count) if shuffle else np.arange(count)  # noqa: E731
+
+    @lru_cache(maxsize=1)  # an epoch is gone through in many slices
+    def order(epoch: int) -> Any:
+        return row_order(key, epoch, count) if shuffle else np.arange(count)
+
     plan = Plan(epochs, size, order, patience, tile_rows)
     loop = Loop(carry)
     return Job(
@@ -369,8 +374,8 @@ def _settings(
     twice = sorted(set(own) & set(optimizer.settings()))
     if twice:
         raise TrainingError(
-            f"the network and the optimizer both have a setting {twice[0]!r}; put the layer into cr.nn.Sequential, which "
-            "gives it a name of its own"
+            f"the network and the optimizer both have a setting {twice[0]!r}; put the layer into cr.nn.Sequential, "
+            "which gives it a name of its own"
         )
     for name, value in (given or {}).items():
         if name not in numbers:

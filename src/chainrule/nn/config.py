@@ -20,7 +20,7 @@ def to_config(layer: Any) -> dict[str, Any] | None:
     if LAYERS.get(type(layer).__name__) is not type(layer):
         return None
     result: dict[str, Any] = {"layer": type(layer).__name__}
-    for field in fields(layer):
+    for field in fields(layer):  # type: ignore[arg-type]  # every class in LAYERS is a dataclass
         value = getattr(layer, field.name)
         if field.name == "layers":
             value = [to_config(inner) for inner in value]

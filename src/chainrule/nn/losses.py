@@ -13,7 +13,7 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.errors import TraceError, TrainingError, TypeMismatch
-from chainrule.graph import Node, Type
+from chainrule.graph import Type
 from chainrule.nn.activations import choose
 
 LossFunction = Callable[[Any, Any], Any]
@@ -146,15 +146,15 @@ def _checked_rows(loss: LossFunction, name: str) -> LossFunction:
         rows = output.shape[0]
         if not hasattr(value, "ndim") or value.ndim < 1 or value.shape[0] != rows:
             raise TraceError(
-                f"the loss {name} returned {getattr(value, 'type', value)!s}; it must return one number a row (the mean "
-                "over the rows is taken for you).\n"
+                f"the loss {name} returned {getattr(value, 'type', value)!s}; it must return one number a row (the "
+                "mean over the rows is taken for you).\n"
                 "  wrong:  lambda target, output: np.mean((target - output) ** 2)\n"
                 "  right:  lambda target, output: np.mean((target - output) ** 2, axis=1)"
             )
         if rows in value.shape[1:] and rows not in output.shape[1:]:
             raise TraceError(
-                f"the loss {name} returned a table of rows by rows, of shape ({_dims(value)}): (n,) and (n, 1) were put "
-                f"together. Both target and output have the shape ({_dims(output)}).\n"
+                f"the loss {name} returned a table of rows by rows, of shape ({_dims(value)}): (n,) and (n, 1) were "
+                f"put together. Both target and output have the shape ({_dims(output)}).\n"
                 "  wrong:  lambda target, output: target * np.sum(output, axis=1)\n"
                 "  right:  lambda target, output: np.sum(target * output, axis=1)"
             )

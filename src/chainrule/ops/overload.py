@@ -11,10 +11,11 @@ from typing import Any, NoReturn
 import numpy as np
 
 from chainrule.errors import ChainruleError, TraceError
-from chainrule.graph import Node, Rows
+from chainrule.graph import Node, Rows, make_constant
 from chainrule.ops import elementwise as ew
 from chainrule.ops import functions as fn
 from chainrule.ops import logic
+from chainrule.ops.build import broadcast_node
 from chainrule.ops.record import TABLE, Op
 
 
@@ -69,18 +70,20 @@ def _install_operators() -> None:
         setattr(Node, f"__{name}__", make(op, False))
 
 
-def _ufunc_table() -> dict[Any, Callable[..., Any]]:
-    table: dict[Any, Callable[..., Any]] = {
-        op.evaluate: op for op in TABLE.values() if isinstance(op.evaluate, np.ufunc) and op.name != "matmul"
-    }
-    table[np.matmul] = fn.matmul
-    table[np.power] = _power
-    table[np.float_power] = ew.power
-    table[np.fabs] = ew.absolute
-    table[np.reciprocal] = lambda x: 1.0 / x
-    table[np.positive] = lambda x: x
-    table[np.logaddexp] = lambda a, b: ew.maximum(a, b) + ew.softplus(-ew.absolute(a - b))
-    return table
+UFUNCS: Mapping[Any, Callable[..., Any]] = {
+    np.matmul: fn.matmul,
+    np.power: _power,
+    np.float_power: ew.power,
+    np.fabs: ew.absolute,
+    np.reciprocal: lambda x: 1.0 / x,
+    np.positive: lambda x: x,
+    np.logaddexp: lambda a, b: ew.maximum(a, b) + ew.softplus(-ew.absolute(a - b)),
+}
+"""NumPy's ufuncs that are not one operation of the table each; an operation whose evaluate is a ufunc answers to it."""
+
+
+def _for_ufunc(ufunc: Any) -> Callable[..., Any] | None:
+    return UFUNCS.get(ufunc) or next((op for op in TABLE.values() if op.evaluate is ufunc), None)
 
 
 def _array_ufunc(self: Node, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
@@ -88,11 +91,12 @@ def _array_ufunc(self: Node, ufunc: Any, method: str, *inputs: Any, **options: A
         raise TraceError(f"np.{ufunc.__name__}.{method} is not available in a traced function")
     if any(v is not None for v in options.values()):
         raise TraceError(f"np.{ufunc.__name__} in a traced function does not take {', '.join(options)}")
-    table = _ufunc_table()
-    if ufunc not in table:
-        known = ", ".join(sorted(u.__name__ for u in table))
+    found = _for_ufunc(ufunc)
+    if found is None:
+        ufuncs = {*UFUNCS, *(op.evaluate for op in TABLE.values() if isinstance(op.evaluate, np.ufunc))}
+        known = ", ".join(sorted(u.__name__ for u in ufuncs))
         raise TraceError(f"np.{ufunc.__name__} is not available in a traced function; these are: {known}")
-    return table[ufunc](*inputs)
+    return found(*inputs)
 
 
 def _dot(a: Any, b: Any) -> Any:
@@ -101,7 +105,8 @@ def _dot(a: Any, b: Any) -> Any:
 
 
 def _full_like(x: Any, fill: Any) -> Any:
-    return fn.broadcast_to(np.asarray(fill, x.dtype), x.shape)
+    node = fill if isinstance(fill, Node) else make_constant(np.asarray(fill, x.dtype))
+    return broadcast_node(node, x.shape)
 
 
 FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
@@ -230,7 +235,7 @@ def install() -> None:
         "min": fn.min,
         "argmax": lambda self, axis=None: fn.argmax(self, axis),
         "reshape": lambda self, *shape: fn.reshape(self, shape[0] if len(shape) == 1 else shape),
-        "transpose": lambda self, *axes: fn.transpose(self, axes or None),
+        "transpose": lambda self, *axes: fn.transpose(self, _axes(axes)),
         "astype": lambda self, dtype: logic.cast(self, dtype=_dtype(dtype)),
         "dot": _dot,
         "ravel": lambda self: fn.reshape(self, -1),
@@ -238,6 +243,12 @@ def install() -> None:
     }
     for name, extra in extras.items():
         setattr(Node, name, extra)
+
+
+def _axes(axes: tuple[Any, ...]) -> Any:
+    """NumPy's method takes the axes one by one, as one tuple, or not at all."""
+    one = len(axes) == 1 and not isinstance(axes[0], int | np.integer)
+    return axes[0] if one else axes or None
 
 
 def _dtype(dtype: Any) -> str:

@@ -106,9 +106,7 @@ class TargetEncoder:
         mean, std = float((numbers / unit).mean()) * unit, float((numbers / unit).std()) * unit
         return cls("regression", name, (), mean, std or 1.0, low, high)
 
-    def transform(
-        self, values: object, rows: ArrayLike | None = None, *, source: str = "the table"
-    ) -> NDArray[Any]:
+    def transform(self, values: object, rows: ArrayLike | None = None, *, source: str = "the table") -> NDArray[Any]:
         """Return class indices (int64, [n]) or standardized numbers (float32, [n, 1]).
 
         Args:

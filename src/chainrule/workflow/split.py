@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.errors import TrainingError
+from chainrule.table.say import count as say
 
 Array = np.ndarray[Any, Any]
 
@@ -41,11 +42,14 @@ def split_rows(count: int, classes: Array | None, validation: float, test: float
     for name, share, rows in (("test", test, held_out), ("validation", validation, watched)):
         if share and not len(rows):
             raise TrainingError(
-                f"{count} rows with a label are too few for a {name} share of {share:g}: no row would be in it. "
-                f"Give more rows, or --{name} 0"
+                f"the table has {say(count, 'row')} with a label, too few for a {name} share of {share:g}: no row "
+                f"would be in it. Give more rows, or --{name} 0"
             )
     if len(training) < 2:
-        raise TrainingError(f"{count} rows with a label leave {len(training)} for training; at least two are needed")
+        raise TrainingError(
+            f"the table has {say(count, 'row')} with a label, which leaves {len(training)} for training; at least two "
+            "are needed. Give more rows"
+        )
     return Split(np.sort(training), np.sort(watched), np.sort(held_out))
 
 

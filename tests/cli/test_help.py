@@ -1,0 +1,76 @@
+"""Help: every command's text fits 80 columns, shows examples, and names every option."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from chainrule import __version__
+
+OPTIONS = {
+    "inspect": ["--target", "--task", "--json", "--debug"],
+    "train": [
+        "--target", "--out", "--task", "--ignore", "--hidden", "--activation", "--loss", "--dropout", "--optimizer",
+        "--learning-rate", "--lr", "--schedule", "--epochs", "--batch-size", "--patience", "--validation", "--test",
+        "--test-data", "--seed", "--quiet", "--json", "--debug",
+    ],
+    "predict": ["--out", "--keep", "--quiet", "--json", "--debug"],
+    "evaluate": ["--quiet", "--json", "--debug"],
+    "example": ["--steps", "--json", "--debug"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_of_every_command(command: str, flag: str, cli: Any) -> None:
+    result = cli(command, flag)
+    assert result.code == 0
+    assert result.err == ""
+    lines = result.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "Examples:" in result.out
+    examples = [line for line in lines if line.startswith(f"    chainrule {command}")]
+    assert len(examples) >= 2
+    said = set(re.findall(r"--[a-z][a-z-]+", result.out.partition("Options:")[2]))
+    assert said == {*OPTIONS[command], "--help"}
+
+
+def test_examples_in_help_name_real_options(cli: Any) -> None:
+    for command, options in OPTIONS.items():
+        text = cli(command, "--help").out.partition("Options:")[0]
+        assert set(re.findall(r"--[a-z][a-z-]+", text)) <= set(options)
+
+
+def test_help_of_the_whole(cli: Any) -> None:
+    result = cli("--help")
+    assert result.code == 0
+    assert max(map(len, result.out.splitlines())) <= 80
+    assert "every\n  number explained" in result.out
+    assert "chainrule train people.csv --target income" in result.out
+    for command in OPTIONS:
+        assert re.search(rf"^  {command}  +\S.*[^.]\.$", result.out, re.M), f"{command}'s line is cut"
+
+
+def test_without_arguments_help_is_shown(cli: Any) -> None:
+    result = cli()
+    assert result.code == 2
+    assert "Usage: chainrule" in result.out + result.err
+
+
+def test_version(cli: Any) -> None:
+    result = cli("--version")
+    assert (result.code, result.out, result.err) == (0, f"chainrule {__version__}\n", "")
+
+
+def test_defaults_are_said(cli: Any) -> None:
+    text = re.sub(r"\s+", " ", cli("train", "--help").out)
+    for said in (
+        "[default: 64,64]", "[default: relu]", "[default: by the task]", "[default: adam]", "[default: constant]",
+        "[default: by the optimizer]", "[default: 200; x>=1]", "[default: by the number of rows]",
+        "[default: 20; x>=1]",
+        "[default: 0; x>=0]", "[default: TABLE's name.chainrule]", "[default: 0.0; 0.0<=x<=0.99]",
+    ):  # fmt: skip
+        assert said in text
+    assert text.count("[default: 0.2]") == 2

@@ -1,0 +1,108 @@
+"""Wrong usage: exit code 2, and what to give instead on stderr; stdout stays empty, and no file is written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PENGUINS = Path(__file__).parents[2] / "examples" / "penguins.csv"
+
+USAGE: list[tuple[list[str], str]] = [
+    (["foo"], "No such command 'foo'"),
+    (["--foo"], "No such option: --foo"),
+    (["train"], "Missing argument 'TABLE'"),
+    (["train", "T"], "Missing option '--target'"),
+    (["train", "T", "--target"], "'--target' requires an argument"),
+    (["train", "T", "-t", "y", "extra"], "unexpected extra argument"),
+    (["train", "T", "-t", "y", "--epoch", "3"], "No such option: --epoch"),
+    (["predict", "T"], "Missing argument 'TABLE'"),
+    (["evaluate"], "Missing argument 'MODEL'"),
+    (["inspect"], "Missing argument 'TABLE'"),
+    (["inspect", "T", "--task", "clustering"], "'clustering' is not one of classification, regression"),
+    (["example", "--steps", "0"], "'--steps'"),
+    (["example", "--steps", "1000001"], "'--steps'"),
+    (["example", "--steps", "many"], "'--steps'"),
+]
+
+TRAIN: list[tuple[list[str], str]] = [
+    (["--hidden", "abc"], "'--hidden': 'abc': give sizes such as 64 or 64,32, or none for no hidden layer"),
+    (["--hidden", "64,-1"], "give sizes such as 64 or 64,32"),
+    (["--hidden", "64,,32"], "give sizes such as 64 or 64,32"),
+    (["--hidden", "3.5"], "give sizes such as 64 or 64,32"),
+    (["--batch-size", "0"], "'--batch-size': '0': give a number of rows of at least 1, or all"),
+    (["--batch-size", "-5"], "give a number of rows of at least 1, or all"),
+    (["--batch-size", "half"], "'half': give a number of rows of at least 1, or all"),
+    (["--lr", "0"], "'--learning-rate': 0: give a finite number greater than 0"),
+    (["--lr", "-0.1"], "-0.1: give a finite number greater than 0"),
+    (["--lr", "nan"], "nan: give a finite number greater than 0"),
+    (["--lr", "inf"], "inf: give a finite number greater than 0"),
+    (["--lr", "fast"], "'--learning-rate'"),
+    (["--test", "1.5"], "'--test': 1.5 is not a share of rows: give a number from 0 to 0.9"),
+    (["--test", "-1"], "'--test': -1 is not a share of rows"),
+    (["--test", "nan"], "'--test': nan is not a share of rows"),
+    (["--validation", "1"], "'--validation': 1 is not a share of rows"),
+    (["--epochs", "0"], "'--epochs'"),
+    (["--epochs", "1.5"], "'--epochs'"),
+    (["--patience", "0"], "'--patience'"),
+    (["--seed", "-1"], "'--seed'"),
+    (["--seed", "x"], "'--seed'"),
+    (["--dropout", "1"], "'--dropout'"),
+    (["--dropout", "-0.1"], "'--dropout'"),
+    (["--activation", "rulu"], "'--activation': 'rulu' is not one of identity, sigmoid, tanh, relu, softmax"),
+    (["--loss", "mse"], "'--loss': 'mse' is not one of half_squared_error, squared_error, binary_cross_entropy, softm"),
+    (["--optimizer", "adamm"], "'--optimizer': 'adamm' is not one of sgd, momentum, adam, adamw"),
+    (["--schedule", "cosin"], "'--schedule': 'cosin' is not one of constant, cosine, warmup, warmup_cosine"),
+    (["--task", "clustering"], "'--task': 'clustering' is not one of classification, regression, binary, multiclass"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [*USAGE, *((["train", "T", "-t", "species", *more], message) for more, message in TRAIN)],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage(arguments: list[str], message: str, cli: Any, tmp_path: Path) -> None:
+    result = cli(*(str(PENGUINS) if a == "T" else a for a in arguments))
+    assert result.code == 2
+    assert result.out == ""
+    assert message in re.sub(r"\s+", " ", result.err)
+    assert "Error: " in result.err
+    assert "Traceback" not in result.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--hidden", "none"],
+        ["--hidden", "4, 3"],
+        ["--batch-size", "all"],
+        ["--batch-size", "1000"],
+        ["--test", "0"],
+        ["--validation", "0"],
+        ["--dropout", "0.5"],
+        ["--optimizer", "momentum", "--lr", "0.01"],
+        ["--optimizer", "adamw", "--schedule", "warmup_cosine"],
+        ["--activation", "tanh", "--loss", "half_squared_error"],
+        ["--task", "classification", "--ignore", "island, year"],
+        ["--seed", "18446744073709551615"],
+    ],
+    ids=" ".join,
+)
+def test_right_usage(arguments: list[str], cli: Any, tmp_path: Path) -> None:
+    result = cli("train", PENGUINS, "-t", "species", "--hidden", "4", "--epochs", "1", "--quiet", *arguments)
+    assert (result.code, result.out, result.err) == (0, "", "")
+    assert [p.name for p in tmp_path.iterdir()] == ["penguins.chainrule"]
+
+
+def test_names_in_help_are_the_names_that_are_known(cli: Any) -> None:
+    """Help is written out by hand, so that it loads no network code: it must not drift."""
+    from chainrule.learn import OPTIMIZERS, SCHEDULES
+    from chainrule.nn import ACTIVATIONS, LOSSES
+
+    text = re.sub(r"\s+", " ", cli("train", "--help").out)
+    for known in (ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES):
+        assert [name for name in known if name not in text] == []
