@@ -82,7 +82,19 @@ def loaded_after(code: str) -> set[str]:
     return set(result.stdout.splitlines()[-1].split())
 
 
-HEAVY = {"sklearn", "llvmlite", "matplotlib", "polars", "narwhals", "rich", "typer", "safetensors", "pandas", "scipy", "jax"}
+HEAVY = {
+    "sklearn",
+    "llvmlite",
+    "matplotlib",
+    "polars",
+    "narwhals",
+    "rich",
+    "typer",
+    "safetensors",
+    "pandas",
+    "scipy",
+    "jax",
+}
 
 
 def test_import_loads_nothing_heavy() -> None:
@@ -127,7 +139,9 @@ def test_nothing_in_the_package_can_run_code_from_data() -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in ("eval", "exec", "__import__", "compile"), path
                 assert node.func.id != "import_module" or path == PACKAGE / "__init__.py", path
-        assert not {m.split(".")[0] for m in imports(path)} & {"pickle", "marshal", "shelve", "dill", "cloudpickle"}, path
+        assert not {m.split(".")[0] for m in imports(path)} & {"pickle", "marshal", "shelve", "dill", "cloudpickle"}, (
+            path
+        )
 
 
 def test_errors_have_one_root() -> None:

@@ -27,10 +27,36 @@ if TYPE_CHECKING:
     from chainrule.ops import graph_from_json, iterate, key, make_graph, scan
 
 __all__ = [
-    "ChainruleError", "Model", "Objective", "__version__", "calculus", "check_grad", "errors", "execute", "files", "fit",
-    "grad", "graph", "graph_from_json", "hessian", "iterate", "jacobian", "jvp", "key", "learn", "load", "make_graph", "nn",
-    "ops", "save", "scan", "table", "value_and_grad", "vjp", "workflow",
-]  # fmt: skip
+    "ChainruleError",
+    "Model",
+    "Objective",
+    "__version__",
+    "calculus",
+    "check_grad",
+    "errors",
+    "execute",
+    "files",
+    "fit",
+    "grad",
+    "graph",
+    "graph_from_json",
+    "hessian",
+    "iterate",
+    "jacobian",
+    "jvp",
+    "key",
+    "learn",
+    "load",
+    "make_graph",
+    "nn",
+    "ops",
+    "save",
+    "scan",
+    "table",
+    "value_and_grad",
+    "vjp",
+    "workflow",
+]
 
 
 def __getattr__(name: str) -> Any:

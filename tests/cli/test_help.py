@@ -67,7 +67,7 @@ def test_version(cli: Any) -> None:
 def test_defaults_are_said(cli: Any) -> None:
     text = re.sub(r"\s+", " ", cli("train", "--help").out)
     for said in (
-        "[default: 64,64]", "[default: relu]", "[default: by the task]", "[default: adam]", "[default: constant]",
+        "[default: 128]", "[default: relu]", "[default: by the task]", "[default: adam]", "[default: constant]",
         "[default: by the optimizer]", "[default: 200; x>=1]", "[default: by the number of rows]",
         "[default: 20; x>=1]",
         "[default: 0; x>=0]", "[default: TABLE's name.chainrule]", "[default: 0.0; 0.0<=x<=0.99]",

@@ -18,6 +18,7 @@ from chainrule import __version__
 
 PENGUINS = Path(__file__).parents[2] / "examples" / "penguins.csv"
 COMMAND = [sys.executable, "-m", "chainrule"]
+BUFFERED = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
 QUICK = ["--hidden", "4", "--epochs", "2"]
 
 
@@ -67,7 +68,7 @@ SAY_WHEN_TRAINING = """
 import sys
 import chainrule.learn
 from chainrule.cli import main
-room = sys.modules["chainrule.learn.fit"]
+room = sys.modules["chainrule.learn.fitting"]
 drive = room.drive
 def saying(job, report):
     print("training", file=sys.stderr, flush=True)
@@ -115,13 +116,13 @@ def test_a_reader_that_goes_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "many.csv").write_text("\n".join([lines[0], *lines[1:] * 20]) + "\n")
     for table in (PENGUINS, "many.csv"):
         line = f"set -o pipefail; {' '.join(COMMAND)} predict m {table} | head -1"
-        result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+        result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, env=BUFFERED)
         assert result.stdout == "prediction,probability_Adelie,probability_Chinstrap,probability_Gentoo\n"
         assert result.stderr == ""
         assert result.returncode == 0
     result = subprocess.run(
         ["bash", "-c", f"{' '.join(COMMAND)} example | true; echo ${{PIPESTATUS[0]}}"],
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, check=False, env=BUFFERED,
     )  # fmt: skip
     assert (result.stdout, result.stderr) == ("0\n", "")
 
@@ -134,7 +135,7 @@ def test_a_full_disk_behind_stdout_is_said(tmp_path: Path) -> None:
     (tmp_path / "few.csv").write_text("".join(PENGUINS.read_text().splitlines(keepends=True)[:5]))
     for command in ("example --steps 1", "predict m few.csv"):
         line = f"{' '.join(COMMAND)} {command} > /dev/full"
-        result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+        result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, env=BUFFERED)
         assert result.returncode == 1
         assert result.stderr == "error: [Errno 28] No space left on device\n"
 

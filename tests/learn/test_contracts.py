@@ -14,7 +14,7 @@ from chainrule import ops
 from chainrule.errors import TrainingError
 from chainrule.execute import REFERENCE, Loop, gather
 from chainrule.graph import flatten, tree_map
-from chainrule.learn.fit import Job, prepare
+from chainrule.learn.fitting import Job, prepare
 from chainrule.learn.optimizers import Metric, Optimizer
 
 

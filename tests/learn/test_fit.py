@@ -208,7 +208,7 @@ def test_a_first_validation_loss_that_is_no_number_is_not_the_best_for_ever() ->
 
 def test_slices_that_are_over_before_they_begin_still_go_forward(monkeypatch: pytest.MonkeyPatch) -> None:
     """The order of very many rows takes longer to make than a slice lasts; each slice takes one step all the same."""
-    monkeypatch.setattr(sys.modules["chainrule.learn.fit"], "SLICE_SECONDS", -1.0)
+    monkeypatch.setattr(sys.modules["chainrule.learn.fitting"], "SLICE_SECONDS", -1.0)
     reports: list[Report] = []
     run = fit(progress=reports.append)
     assert [report.step for report in reports] == [*range(1, 21), 20][: len(reports)]
@@ -220,7 +220,7 @@ def test_slices_that_are_over_before_they_begin_still_go_forward(monkeypatch: py
 
 def test_at_equals_a_fresh_run_of_so_many_steps() -> None:
     """With shuffling, dropout, batch statistics, Adam, and partial batches, at every step."""
-    from chainrule.learn.fit import prepare
+    from chainrule.learn.fitting import prepare
 
     run = fit(epochs=3, seed=2, validation=HELD)
     for step in range(run.steps + 1):
@@ -258,7 +258,7 @@ def test_at_replays_from_snapshots_of_a_longer_run() -> None:
 def test_snapshots_stay_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     from chainrule.learn import fit as room
 
-    module = sys.modules["chainrule.learn.fit"]
+    module = sys.modules["chainrule.learn.fitting"]
     assert room is cr.learn.fit
     monkeypatch.setattr(module, "SLICE_SECONDS", 0.0)
     monkeypatch.setattr(module, "MAX_SNAPSHOTS", 8)
@@ -282,7 +282,7 @@ def test_a_step_that_was_not_taken(step: int) -> None:
 
 
 def test_progress_goes_forward(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["chainrule.learn.fit"], "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(sys.modules["chainrule.learn.fitting"], "SLICE_SECONDS", 0.0)
     reports: list[Report] = []
     run = fit(epochs=6, validation=HELD, progress=reports.append)
     steps = [report.step for report in reports]
@@ -301,7 +301,7 @@ def test_progress_goes_forward(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_watching_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slices end where a clock says; the bits do not depend on where."""
     quiet = fit()
-    monkeypatch.setattr(sys.modules["chainrule.learn.fit"], "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(sys.modules["chainrule.learn.fitting"], "SLICE_SECONDS", 0.0)
     watched = fit(progress=lambda report: None)
     assert bits((quiet.parameters, quiet.state)) == bits((watched.parameters, watched.state))
     assert quiet.history == watched.history

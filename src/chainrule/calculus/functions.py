@@ -117,8 +117,8 @@ def _scalar_output(graph: Graph) -> Node:
     (output,) = graph.outputs
     if output.shape != ():
         raise TraceError(
-            f"grad needs one scalar output, this function returns {output.type}; use cr.jacobian, or make one number of "
-            "it, for instance with np.sum"
+            f"grad needs one scalar output, this function returns {output.type}; use cr.jacobian, or make one number "
+            "of it, for instance with np.sum"
         )
     if not output.type.is_float:
         raise TraceError(f"grad needs a float output, this function returns {output.type}: integers have no derivative")

@@ -35,7 +35,7 @@ def _through_scan(node: Node, cotangents: Mapping[int, Node], wanted: Sequence[b
     length, carries, sequences = (node.attributes[k] for k in ("length", "carries", "sequences"))
     reverse: bool = node.attributes["reverse"]
     carry_in, x_in, rest_in = _split(body.inputs, carries, sequences)
-    start, xs, rest = _split(node.operands, carries, sequences)
+    _, xs, rest = _split(node.operands, carries, sequences)
     carry_out, y_out = body.outputs[:carries], body.outputs[carries:]
 
     keep = Graph(body.inputs, (*carry_out, *carry_in))

@@ -1,7 +1,7 @@
 """The chain rule, backward: from a graph to the graph of its derivative, made of the same operations.
 
-For every node y = op(x₁, x₂, …), from the last to the first, the derivative ∂L/∂y that has gathered at y is sent on to each
-operand by the operation's own rule, ∂L/∂xᵢ += (∂y/∂xᵢ)ᵀ ∂L/∂y. A derivative that is zero is never built.
+For every node y = op(x₁, x₂, …), from the last to the first, the derivative ∂L/∂y that has gathered at y is sent on to
+each operand by the operation's own rule, ∂L/∂xᵢ += (∂y/∂xᵢ)ᵀ ∂L/∂y. A derivative that is zero is never built.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from chainrule.errors import NotDifferentiable
 from chainrule.graph import Backward, Node, depends_on, topological, where_made
 from chainrule.graph.structural import RESULT, make_constant
 from chainrule.ops.build import as_nodes
-from chainrule.ops.elementwise import add
 from chainrule.ops.logic import cast, logical_and, logical_not, logical_or, where
+from chainrule.ops.mathematics import add
 from chainrule.ops.record import NOT_DIFFERENTIABLE, ZERO, Op
 
 LINEAR = ("add", "subtract", "negative", "named", "cast", "where")

@@ -41,7 +41,7 @@ def reporting(debug: bool) -> Iterator[None]:
     except typer.Exit:
         raise
     except BrokenPipeError:  # the reader of our output (head, less) has gone: nothing is left to do
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         raise typer.Exit(0) from None
     except KeyboardInterrupt:
         if debug:
@@ -52,6 +52,10 @@ def reporting(debug: bool) -> Iterator[None]:
         if debug:
             raise
         typer.echo(f"error: {error}", err=True)
+        try:
+            sys.stdout.flush()
+        except OSError:  # it was our own output that could not be written
+            _drop_output()
         raise typer.Exit(1) from None
     except MemoryError:
         if debug:
@@ -67,6 +71,11 @@ def reporting(debug: bool) -> Iterator[None]:
             err=True,
         )
         raise typer.Exit(1) from None
+
+
+def _drop_output() -> None:
+    """Let what still waits to be printed go nowhere, so that it does not fail once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -217,7 +226,7 @@ def train(
     ignore: Annotated[
         str, typer.Option(metavar="COLUMNS", help="Columns to leave out: id,name", show_default=False)
     ] = "",
-    hidden: Annotated[str, typer.Option(metavar="SIZES", help="Units of the hidden layers: 64,32; or none.")] = "64,64",
+    hidden: Annotated[str, typer.Option(metavar="SIZES", help="Units of the hidden layers: 64,32; or none.")] = "128",
     activation: Annotated[
         str,
         typer.Option(metavar="NAME", help="relu, tanh, sigmoid, identity or softmax.", callback=one_of(_activations)),
@@ -233,11 +242,15 @@ def train(
         ),
     ] = None,
     dropout: Annotated[
-        float,
+        float | None,
         typer.Option(
-            metavar="SHARE", help="Share of each hidden layer's values set to 0 in training.", min=0.0, max=0.99
+            metavar="SHARE",
+            help="Share of each hidden layer's values set to 0 in training. [default: 0.2 for classes, else 0]",
+            min=0.0,
+            max=0.99,
+            show_default=False,
         ),
-    ] = 0.0,
+    ] = None,
     optimizer: Annotated[
         str, typer.Option(metavar="NAME", help="sgd, momentum, adam or adamw.", callback=one_of(_optimizers))
     ] = "adam",

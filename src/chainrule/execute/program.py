@@ -8,8 +8,8 @@ apply      carry, settings, sums                                       carry′,
 evaluate   parameters, state, settings, rows                           *sums*: loss, count
 =========  ==========================================================  =====================================
 
-Sums from several tiles, threads or machines add up; a step is one ``measure`` (or several, added) and one ``apply``. Every
-learning rate, rate of dropout, λ and radius is a setting: a scalar input, so that a new value needs no new graph.
+Sums from several tiles, threads or machines add up; a step is one ``measure`` (or several, added) and one ``apply``.
+Every learning rate, rate of dropout, λ and radius is a setting: a scalar input, so that a new value needs no new graph.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ class Reference:
     def run(self, graph: Graph, arrays: Sequence[Any], rows: int | None = None) -> list[Array]:
         """Return the graph's outputs for the given inputs.
 
-        The number of rows ``n`` is read off the inputs, or given where no input tells it. Raises ExecutionError where an
-        input does not have the graph's type, naming the input.
+        The number of rows ``n`` is read off the inputs, or given where no input tells it. Raises ExecutionError where
+        an input does not have the graph's type, naming the input.
         """
         values = self.run_all(graph, arrays, rows)
         return [values[o] for o in graph.outputs]
@@ -43,8 +43,8 @@ class Reference:
         if graph.free:
             label = graph.free[0].attributes["label"]
             raise ExecutionError(
-                f"the graph reads {label!r}, a traced value of another function; a traced value cannot be used after the "
-                "function that it belongs to has returned"
+                f"the graph reads {label!r}, a traced value of another function; a traced value cannot be used after "
+                "the function that it belongs to has returned"
             )
         given = [np.asarray(a) for a in arrays]
         n = bind_rows(graph, given, rows)
@@ -160,7 +160,8 @@ def bind_rows(graph: Graph, arrays: Sequence[Array], rows: int | None = None) ->
                 found, rest = divmod(actual, dim.multiple)
                 if rest or (n is not None and found != n):
                     raise ExecutionError(
-                        f"the input {label} is {_type_text(array)}, the graph takes {kind} with n = {n or 'a whole number'}"
+                        f"the input {label} is {_type_text(array)}, the graph takes {kind} "
+                        f"with n = {n or 'a whole number'}"
                     )
                 n = found
     return n

@@ -87,8 +87,10 @@ def _fold(node: Node) -> Node:
     """Compute a node of constants now, where the result is small; the reference would compute the same bits later."""
     if node.op is CONSTANT or node.op.kind in ("structural", "region") or not isinstance(node.type, Type):
         return node
-    if node.op.name == "broadcast" or not all(o.op is CONSTANT for o in node.operands):
-        return node  # a broadcast literal is cheaper to carry than its copies, and identities look through it
+    if node.op.kind == "view" or not all(o.op is CONSTANT for o in node.operands):
+        # A view of a literal costs nothing, identities look through it, and a copy of it in another memory order would
+        # make a BLAS round a product differently.
+        return node
     if node.type.is_symbolic or _elements(node.type) * 8 > CAPTURE_BYTES:
         return node
     if any(isinstance(d, Rows) for v in node.attributes.values() if isinstance(v, tuple) for d in v):

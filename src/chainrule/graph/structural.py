@@ -41,7 +41,8 @@ class Structural:
                 index = attributes["index"]
                 if not 0 <= index < len(types):
                     raise GraphError(f"result {index} of {operands[0].op.name} does not exist; it has {len(types)}")
-                return types[index]
+                found: Type = types[index]
+                return found
             case _:
                 return type_of(attributes["value"])
 

@@ -1,6 +1,6 @@
 """Learning: data, objective, optimizers, schedules, the training program, the run and its history."""
 
-from chainrule.learn.fit import fit
+from chainrule.learn.fitting import fit
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Metric, Optimizer, get_optimizer
 from chainrule.learn.predictor import Predictor

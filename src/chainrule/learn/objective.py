@@ -16,8 +16,8 @@ class Objective:
     """F(θ) = (1/n) Σᵢ wᵢ · loss(yᵢ, network(xᵢ; θ)) + penalties, subject to constraints.
 
     ``network`` is a layer or a function ``(parameters, x) -> output``; ``loss`` a name or a function ``loss(target,
-    output)`` that gives one number a row. Called as ``objective(parameters, (X, y))`` it returns F as one number, and can
-    be differentiated: ``cr.value_and_grad(objective)(parameters, (X, y))``.
+    output)`` that gives one number a row. Called as ``objective(parameters, (X, y))`` it returns F as one number, and
+    can be differentiated: ``cr.value_and_grad(objective)(parameters, (X, y))``.
     """
 
     network: Layer

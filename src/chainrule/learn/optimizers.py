@@ -1,8 +1,8 @@
 """Optimizers: from a gradient to a step, written as graphs.
 
-An optimizer gives ``(direction, metric, state′)``, and the step is θ⁽ᵗ⁺¹⁾ = Π_M(θ⁽ᵗ⁾ − M⁻¹ · direction): the metric says in which
-geometry the step was taken, which is the geometry that a constraint must be projected in. The metric is held as M⁻¹, the
-step sizes, so that plain gradient descent is θ − η·g to the bit.
+An optimizer gives ``(direction, metric, state′)``, and the step is θ⁽ᵗ⁺¹⁾ = Π_M(θ⁽ᵗ⁾ − M⁻¹ · direction): the metric
+says in which geometry the step was taken, and so in which a constraint must be projected. The metric is held as
+M⁻¹, the step sizes, so that plain gradient descent is θ − η·g to the bit.
 """
 
 from __future__ import annotations

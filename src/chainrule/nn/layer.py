@@ -55,7 +55,7 @@ class Declaration:
 
 
 class Layer:
-    """A function of parameters and inputs. Subclasses give ``parameters`` and ``forward``, and more where they need it."""
+    """A function of parameters and inputs. Subclasses give ``parameters`` and ``forward``, and more where needed."""
 
     name: str | None = None
     label = "layer"
@@ -125,7 +125,7 @@ class Layer:
     ) -> Any:
         """Compute the network's output for the rows of x: the forward computation.
 
-        ``training=True`` draws dropout masks (from ``key``) and normalizes by the batch; without it the network predicts.
+        ``training=True`` draws dropout masks (from ``key``) and normalizes by the batch; else the network predicts.
         """
         return self.forward(Scope(parameters, state=state, training=training, key=key), as_input(x))
 

@@ -37,8 +37,8 @@ class Loss:
             classes = output.shape[-1]
             if target.dtype.kind not in "iu":
                 raise TrainingError(
-                    f"{self.name} takes class numbers (integers 0 to {classes} − 1) or one column a class; the targets are "
-                    f"{target.dtype}. Convert them: y.astype(int)"
+                    f"{self.name} takes class numbers (integers 0 to {classes} − 1) or one column a class; "
+                    f"the targets are {target.dtype}. Convert them: y.astype(int)"
                 )
             bad = np.flatnonzero((target < 0) | (target >= classes))
         else:

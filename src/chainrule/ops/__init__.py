@@ -5,31 +5,6 @@ from typing import Any
 from chainrule.graph import Graph, make_graph
 from chainrule.graph.store import graph_from_json as _read_graph
 from chainrule.ops.contractions import matmul as matmul_op
-from chainrule.ops.elementwise import (
-    absolute,
-    add,
-    cos,
-    divide,
-    exp,
-    expm1,
-    floor,
-    log,
-    log1p,
-    maximum,
-    minimum,
-    multiply,
-    negative,
-    power,
-    relu,
-    sigmoid,
-    sign,
-    sin,
-    softplus,
-    sqrt,
-    square,
-    subtract,
-    tanh,
-)  # fmt: skip
 from chainrule.ops.functions import all as all_
 from chainrule.ops.functions import (
     argmax,
@@ -75,6 +50,31 @@ from chainrule.ops.logic import (
     right_shift,
     stop_gradient,
     where,
+)  # fmt: skip
+from chainrule.ops.mathematics import (
+    absolute,
+    add,
+    cos,
+    divide,
+    exp,
+    expm1,
+    floor,
+    log,
+    log1p,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    power,
+    relu,
+    sigmoid,
+    sign,
+    sin,
+    softplus,
+    sqrt,
+    square,
+    subtract,
+    tanh,
 )  # fmt: skip
 from chainrule.ops.overload import install as _install
 from chainrule.ops.random import fold, key, normal, random_bits, stream, uniform

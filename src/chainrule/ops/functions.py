@@ -1,4 +1,4 @@
-"""Functions made of operations: means, softmax, choices of axes. Compiled, differentiated, explained through their parts."""
+"""Functions made of operations: means, softmax, indexing. Compiled, differentiated, explained through their parts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from chainrule.errors import TraceError
 from chainrule.graph import Dim, Node, Rows, Type, as_array, make_constant
 from chainrule.graph.types import DTYPES, show_shape, size_of
-from chainrule.ops import elementwise as ew
 from chainrule.ops import logic
+from chainrule.ops import mathematics as ew
 from chainrule.ops.build import is_traced, mismatch
 from chainrule.ops.contractions import matmul as matmul_op
 from chainrule.ops.indexing import take as take_op
@@ -264,7 +264,7 @@ def get_item(x: Node, index: Any) -> Any:
         stop.append(end)
         step.append(stride)
         if keep:
-            shape.append(dim if isinstance(dim, Rows) else len(range(begin, end, stride)))
+            shape.append(len(range(begin, end, stride)) if isinstance(end, int) else dim)
         axis += 1
     return reshape_op(slice_(x, start=tuple(start), stop=tuple(stop), step=tuple(step)), shape=tuple(shape))
 

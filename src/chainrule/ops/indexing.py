@@ -32,7 +32,7 @@ def _check_range(name: str, indices: Any, size: int) -> None:
         raise ExecutionError(f"{name}: the index {value} is out of range; the axis has {size} rows (0 to {size - 1})")
 
 
-take = register(
+take: Op = register(
     Op(
         name="take",
         kind="gather",
@@ -70,7 +70,7 @@ def _scatter_add(indices: Any, updates: Any, size: int) -> Any:
     return result
 
 
-scatter_add = register(
+scatter_add: Op = register(
     Op(
         name="scatter_add",
         kind="scatter",

@@ -51,7 +51,7 @@ def _where_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> Type:
     return chosen
 
 
-where = elementwise(
+where: Op = elementwise(
     "where", "condition chosen other",
     evaluate=np.where,
     pullback={
@@ -117,7 +117,7 @@ def _cast_rule(g: Any, y: Any, x: Any, dtype: str) -> Any:
     return cast(g, dtype=x.type.dtype)
 
 
-cast = elementwise(
+cast: Op = elementwise(
     "cast", "x",
     evaluate=lambda x, dtype: np.asarray(x).astype(DTYPES[dtype]),
     pullback={"x": _cast_rule},

@@ -12,9 +12,9 @@ import numpy as np
 
 from chainrule.errors import ChainruleError, TraceError
 from chainrule.graph import Node, Rows, make_constant
-from chainrule.ops import elementwise as ew
 from chainrule.ops import functions as fn
 from chainrule.ops import logic
+from chainrule.ops import mathematics as ew
 from chainrule.ops.build import broadcast_node
 from chainrule.ops.record import TABLE, Op
 
@@ -209,7 +209,7 @@ def _length(self: Node) -> int:
 
 
 def _iterate(self: Node) -> Iterator[Any]:
-    return (self[i] for i in range(_length(self)))
+    return (fn.get_item(self, i) for i in range(_length(self)))
 
 
 def install() -> None:

@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import TypeMismatch
-from chainrule.graph import Node, Shape
-from chainrule.graph.types import Rows, Type, type_of
+from chainrule.graph import Node, Shape, make_constant
+from chainrule.graph.types import DTYPES, Type
+from chainrule.ops.build import new_node
 from chainrule.ops.logic import cast, right_shift
+from chainrule.ops.mathematics import cos, log, sqrt
 from chainrule.ops.record import NOT_DIFFERENTIABLE, Op, register
+from chainrule.ops.views import broadcast, reshape
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)
@@ -100,8 +103,6 @@ def _iota_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> Type:
 
 
 def _iota(shape: tuple[int, ...], axis: int, dtype: str) -> Any:
-    from chainrule.graph.types import DTYPES
-
     line = np.arange(shape[axis], dtype=DTYPES[dtype])
     return np.broadcast_to(line.reshape([-1 if a == axis else 1 for a in range(len(shape))]), shape)
 
@@ -143,51 +144,33 @@ def counters(shape: Shape, rows: Any = None) -> tuple[Any, Any]:
 
     ``rows`` gives the positions in the whole batch; without it they count from 0.
     """
-    from chainrule.ops.build import new_node
-    from chainrule.ops.views import broadcast, reshape
-
-    rank = len(shape)
-    inner = shape[1:]
-    if any(isinstance(d, Rows) for d in inner):
+    inner = [d for d in shape[1:] if isinstance(d, int)]
+    if len(inner) != len(shape[1:]):
         raise TypeMismatch("random numbers are drawn row by row: only the first axis can be n")
-    size = int(np.prod(inner, dtype=np.int64))
-    line = np.arange(size, dtype=np.uint32).reshape((1, *inner) if rank else ())
-    if rows is None and not any(isinstance(d, Rows) for d in shape):
-        row = (
-            np.arange(shape[0] if rank else 1, dtype=np.uint32).reshape(-1, *(1,) * (rank - 1))
-            if rank
-            else np.uint32(0)
-        )
-        both = np.broadcast_arrays(np.asarray(row, np.uint32), line)
-        return both[0].copy(), both[1].copy()
-    if rows is None:
+    if not shape:
+        return np.uint32(0), np.uint32(0)
+    line = np.arange(int(np.prod(inner, dtype=np.int64)), dtype=np.uint32).reshape((1, *inner))
+    if rows is None and isinstance(shape[0], int):
+        rows = np.arange(shape[0], dtype=np.uint32)
+    elif rows is None:
         rows = new_node(iota, (), {"shape": (shape[0],), "axis": 0, "dtype": "u32"})
     if not isinstance(rows, Node):
-        rows = np.asarray(rows, np.uint32)
-    column = reshape(rows, shape=(shape[0], *(1,) * (rank - 1)))
-    row = broadcast(column, shape=shape)
-    if not isinstance(row, Node):
-        return row, np.broadcast_to(line, row.shape)
-    from chainrule.graph import make_constant
-
+        column = np.asarray(rows, np.uint32).reshape(-1, *(1,) * len(inner))
+        row, element = np.broadcast_arrays(column, line)
+        return row.copy(), element.copy()
+    row = broadcast(reshape(rows, shape=(shape[0], *(1,) * len(inner))), shape=shape)
     return row, broadcast(make_constant(line), shape=shape)
 
 
 def uniform(key: Any, shape: Shape, dtype: str = "f64", rows: Any = None) -> Any:
     """Draw numbers uniform on [0, 1): ``bits / 2²⁴`` from 24 random bits, the same numbers in f32 and f64."""
     row, element = counters(shape, rows)
-    bits = right_shift(random_bits(key, row, element), np.uint32(8) if not isinstance(key, Node) else 8)
+    bits = right_shift(random_bits(key, row, element), np.uint32(8))
     return cast(bits, dtype=dtype) * (1.0 / 2**24)
 
 
 def normal(key: Any, shape: Shape, dtype: str = "f64") -> Any:
     """Draw standard normal numbers, by the Box–Muller transform of two uniform streams of the key."""
-    from chainrule.ops.elementwise import cos, log, sqrt
-
     radius = 1.0 - uniform(fold(key, np.uint32(1)), shape, dtype)  # in (0, 1], so that the logarithm is finite
     angle = uniform(fold(key, np.uint32(2)), shape, dtype)
     return sqrt(-2.0 * log(radius)) * cos((2 * np.pi) * angle)
-
-
-def is_key(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and type_of(value) == Type("u32", (2,))

@@ -30,6 +30,7 @@ from chainrule.graph import (
     unflatten,
 )
 from chainrule.graph.structural import INPUT
+from chainrule.graph.types import resolve_shape
 from chainrule.ops.build import is_traced, mismatch, new_node
 from chainrule.ops.record import NOT_DIFFERENTIABLE, Op, register
 
@@ -172,7 +173,7 @@ def scan(
             raise mismatch(f"scan: the body turns the carry ({_list(before)}) into ({_list(after)})")
         if trips:
             return _scan_now(body, start, x_leaves, x_structure, trips, reverse)
-        empty = [np.zeros((0, *o.shape), o.dtype) for o in traced.outputs[len(start_leaves) :]]
+        empty = [np.zeros((0, *resolve_shape(o.shape, None)), o.dtype) for o in traced.outputs[len(start_leaves) :]]
         return start, unflatten(y_structure, empty)
     operands = [_node(v) for v in [*start_leaves, *x_leaves]] + captured
     node = new_node(

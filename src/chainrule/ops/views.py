@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import TypeMismatch
-from chainrule.graph.types import Rows, Shape, Type, add_dims, show_shape, size_of
+from chainrule.graph.types import Dim, Rows, Shape, Type, add_dims, show_shape, size_of
 from chainrule.ops.record import TABLE, Op, Rule, TypeRule, register
 
 
@@ -57,7 +57,7 @@ def _broadcast_rule(g: Any, y: Any, x: Any, shape: Shape) -> Any:
     return reshape(TABLE["sum"](g, axes=stretched), shape=x.shape)
 
 
-broadcast = _view(
+broadcast: Op = _view(
     "broadcast", ("shape",),
     lambda x, shape: np.broadcast_to(x, shape),
     _broadcast_type, _broadcast_rule,
@@ -72,7 +72,7 @@ def _reshape_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> Typ
     return kind.with_shape(shape)
 
 
-reshape = _view(
+reshape: Op = _view(
     "reshape", ("shape",),
     lambda x, shape: np.reshape(x, shape),
     _reshape_type,
@@ -88,7 +88,7 @@ def _transpose_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> T
     return kind.with_shape(kind.shape[a] for a in axes)
 
 
-transpose = _view(
+transpose: Op = _view(
     "transpose", ("axes",),
     lambda x, axes: np.transpose(x, axes),
     _transpose_type,
@@ -102,7 +102,7 @@ def _slice_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> Type:
     ranges = [attributes["start"], attributes["stop"], attributes["step"]]
     if any(len(r) != kind.rank for r in ranges):
         raise TypeMismatch(f"slice: x is {kind}; start, stop and step need one number for each axis")
-    shape = []
+    shape: list[Dim] = []
     for dim, start, stop, step in zip(kind.shape, *ranges, strict=True):
         if isinstance(dim, Rows):
             if (start, stop, step) != (0, dim, 1):
@@ -123,7 +123,7 @@ def _slice_rule(g: Any, y: Any, x: Any, start: Shape, stop: Shape, step: Shape) 
     return pad(g, before=start, after=after, between=tuple(0 if isinstance(s, Rows) else s - 1 for s in step))
 
 
-slice_ = _view(
+slice_: Op = _view(
     "slice", ("start", "stop", "step"),
     lambda x, start, stop, step: x[tuple(slice(*r) for r in zip(start, stop, step, strict=True))],
     _slice_type, _slice_rule,
@@ -167,7 +167,7 @@ def _pad_rule(g: Any, y: Any, x: Any, before: Shape, after: Shape, between: Any)
     return slice_(g, start=before, stop=stop, step=tuple(w + 1 for w in between))
 
 
-pad = _view(
+pad: Op = _view(
     "pad", ("before", "after", "between"), _pad, _pad_type, _pad_rule,
     because="zeros around the elements do not depend on them",
 )  # fmt: skip
@@ -200,7 +200,7 @@ def _concatenate_rule(g: Any, y: Any, *parts: Any, axis: int) -> list[Any]:
     return pieces
 
 
-concatenate = _view(
+concatenate: Op = _view(
     "concatenate", ("axis",),
     lambda *parts, axis: np.concatenate(parts, axis=axis),
     _concatenate_type, _concatenate_rule,

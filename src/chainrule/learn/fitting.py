@@ -259,7 +259,7 @@ def prepare(
 
 
 def drive(job: Job, report: Callable[[Report], None]) -> None:
-    """Advance a job in slices until it ends; between slices: a snapshot, a report, and a look whether Ctrl-C was pressed."""
+    """Advance a job in slices until it ends; between slices: a snapshot, a report, and a look at Ctrl-C."""
     spacing = 1
     since = 0
     with _interruptible() as interrupted:
@@ -329,8 +329,8 @@ def _require_alike(training: Mapping[str, Any], held: Mapping[str, Any]) -> None
         if a.shape[1:] != b.shape[1:] or a.dtype != b.dtype:
             label = "X" if name == "x" else "y"
             raise TrainingError(
-                f"the validation {label} has shape {b.shape} of {b.dtype}, the training {label} {a.shape} of {a.dtype}; "
-                "all but the number of rows must be equal"
+                f"the validation {label} has shape {b.shape} of {b.dtype}, "
+                f"the training {label} {a.shape} of {a.dtype}; all but the number of rows must be equal"
             )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.ops.logic import where
-from chainrule.ops.record import ZERO, elementwise
+from chainrule.ops.record import ZERO, Op, elementwise
 
 # mypy cannot know that rules meet traced values and arrays alike, so operands are Any throughout this file.
 
@@ -77,7 +77,7 @@ expm1 = elementwise(
     latex="e^{{{x}}} - 1", because="d(eˣ − 1)/dx = eˣ = y + 1",
     sample=[(-2, 2)],
 )  # fmt: skip
-log = elementwise(
+log: Op = elementwise(
     "log", "x",
     evaluate=np.log,
     pullback={"x": lambda g, y, x: g / x},
@@ -104,7 +104,7 @@ sqrt = elementwise(
     kinks="x = 0: the derivative is +Inf; x < 0: NaN",
     sample=[(0.2, 3)],
 )  # fmt: skip
-sin = elementwise(
+sin: Op = elementwise(
     "sin", "x",
     evaluate=np.sin,
     pullback={"x": lambda g, y, x: g * cos(x)},
@@ -112,7 +112,7 @@ sin = elementwise(
     latex=r"\sin {x}", because="the derivative of sin is cos",
     sample=[(-3, 3)],
 )  # fmt: skip
-cos = elementwise(
+cos: Op = elementwise(
     "cos", "x",
     evaluate=np.cos,
     pullback={"x": lambda g, y, x: -(g * sin(x))},
@@ -135,7 +135,7 @@ def _sigmoid(x: Any) -> Any:
     return np.where(x < 0, small, 1.0).astype(small.dtype) / (1 + small)
 
 
-sigmoid = elementwise(
+sigmoid: Op = elementwise(
     "sigmoid", "x",
     evaluate=_sigmoid,
     pullback={"x": lambda g, y, x: g * (y * (1 - y))},
@@ -182,7 +182,7 @@ absolute = elementwise(
     sample=[(-2, 2)],
 )  # fmt: skip
 
-sign = elementwise(
+sign: Op = elementwise(
     "sign", "x",
     evaluate=np.sign,
     pullback={"x": ZERO},
@@ -200,7 +200,7 @@ floor = elementwise(
     kinks="at integers the derivative is 0 by convention",
     sample=[(-2, 2)],
 )  # fmt: skip
-power = elementwise(
+power: Op = elementwise(
     "power", "a b",
     evaluate=np.power,
     pullback={
