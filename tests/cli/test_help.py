@@ -70,7 +70,7 @@ def test_defaults_are_said(cli: Any) -> None:
         "[default: 128]", "[default: relu]", "[default: by the task]", "[default: adam]", "[default: constant]",
         "[default: by the optimizer]", "[default: 200; x>=1]", "[default: by the number of rows]",
         "[default: 20; x>=1]",
-        "[default: 0; x>=0]", "[default: TABLE's name.chainrule]", "[default: 0.0; 0.0<=x<=0.99]",
+        "[default: 0; x>=0]", "[default: TABLE's name.chainrule]", "[default: 0.2 for classes, else 0]",
     ):  # fmt: skip
         assert said in text
     assert text.count("[default: 0.2]") == 2
