@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _ROOM_OF = {
     "calculus": ("check_grad", "grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"),
     "errors": ("ChainruleError",),
+    "execute": ("compile",),
     "files": ("Model", "load", "save"),
     "learn": ("Objective", "fit"),
     "ops": ("graph_from_json", "iterate", "key", "make_graph", "scan"),
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from chainrule import calculus, errors, execute, files, graph, learn, nn, ops, table, workflow
     from chainrule.calculus import check_grad, grad, hessian, jacobian, jvp, value_and_grad, vjp
     from chainrule.errors import ChainruleError
+    from chainrule.execute import compile
     from chainrule.files import Model, load, save
     from chainrule.learn import Objective, fit
     from chainrule.ops import graph_from_json, iterate, key, make_graph, scan
@@ -33,6 +35,7 @@ __all__ = [
     "__version__",
     "calculus",
     "check_grad",
+    "compile",
     "errors",
     "execute",
     "files",

@@ -213,7 +213,7 @@ def test_the_callers_arrays_are_not_changed() -> None:
         ({"patience": 3}, "patience needs validation rows to watch: pass validation=(Xv, yv)"),
         ({"seed": -1}, "a seed is an integer from 0 to 2**64 - 1, not -1"),
         ({"seed": 1.5}, "a seed is an integer"),
-        ({"executor": "gpu"}, "there is no executor 'gpu'; there is: reference"),
+        ({"executor": "gpu"}, "there is no executor 'gpu'; there are: native, reference"),
         ({"optimizer": "adam"}, "the optimizer is 'adam'; give one such as cr.learn.Adam(0.001)"),
         ({"settings": {"lr": 0.1}}, "there is no setting 'lr'; there are: learning_rate, beta1, beta2, epsilon"),
         ({"settings": {"learning_rate": "high"}}, "the setting 'learning_rate' is 'high'; it must be a finite number"),

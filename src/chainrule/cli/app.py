@@ -141,6 +141,10 @@ def _schedules() -> Any:
     return SCHEDULES
 
 
+def _executors() -> Any:
+    return ("reference", "native")
+
+
 def _tasks() -> Any:
     return ("classification", "regression", "binary", "multiclass")
 
@@ -293,6 +297,12 @@ def train(
     seed: Annotated[
         int, typer.Option(metavar="NUMBER", help="Of the split, the first weights, and the row order.", min=0)
     ] = 0,
+    executor: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="reference (NumPy) or native (machine code, LLVM).", callback=one_of(_executors)
+        ),
+    ] = "reference",
     quiet: Quiet = False,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -344,6 +354,7 @@ def train(
             validation=validation,
             test=test,
             seed=seed,
+            executor=executor,
         )
         trained = train_table(table, target, options, test_data=test_data, progress=not quiet and sys.stderr.isatty())
         trained.model.save(place)

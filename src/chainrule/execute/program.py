@@ -68,10 +68,12 @@ class Loop:
     unconverged: int = 0
     last_rate: float = 0.0
     problem: str = ""
+    machine: Any = None
+    """Buffers that an executor keeps between calls; a snapshot has none."""
 
     def snapshot(self) -> Loop:
         """Return a copy that later steps do not change (arrays in a carry are never written in place)."""
-        return replace(self, history=list(self.history))
+        return replace(self, history=list(self.history), machine=None)
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class TrainingReference(Reference):
         if not report["finite"]:
             # The carry is not replaced: the last finite parameters stand.
             loop.status = "non-finite"
-            loop.problem = self._blame(program, loop, settings, batch, sums, plan.tile_rows)
+            loop.problem = self.blame(program, loop, settings, batch, sums, plan.tile_rows)
             return
         loop.carry = carry
         loop.unconverged += not report["converged"]
@@ -115,9 +115,7 @@ class TrainingReference(Reference):
             loss, count = loss + float(sums["loss"]), count + float(sums["count"])
         return loss / count
 
-    def _blame(
-        self, program: Program, loop: Loop, settings: Any, batch: Batch, sums: Any, tile_rows: int | None
-    ) -> str:
+    def blame(self, program: Program, loop: Loop, settings: Any, batch: Batch, sums: Any, tile_rows: int | None) -> str:
         """Replay the bad step, unsimplified, and name the first operation whose result is not finite."""
         carry = loop.carry
         size = len(batch["x"]) if program.whole_batch or not tile_rows else tile_rows

@@ -63,7 +63,7 @@ def fit(
         settings: numbers to use in the place of a layer's or optimizer's own, such as ``{"dropout1.rate": 0.2}``.
         shuffle: whether each epoch has a random row order.
         tile_rows: measure a batch in tiles of so many rows; less memory for large batches.
-        executor: ``"reference"``.
+        executor: ``"reference"`` (NumPy), or ``"native"``: machine code, compiled for this network when the run starts.
         progress: True shows a live bar; a function is called with a ``Report`` every few tens of milliseconds.
 
     Returns:

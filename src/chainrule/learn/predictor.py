@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule import nn, ops
 from chainrule.errors import TrainingError
-from chainrule.execute import REFERENCE
+from chainrule.execute import REFERENCE, get_executor
 from chainrule.graph import Graph, Type, flatten, leaf_names, make_graph
 from chainrule.learn.data import require_finite
 from chainrule.learn.objective import Objective
@@ -17,9 +17,9 @@ from chainrule.learn.program import types_of
 
 Array = np.ndarray[Any, Any]
 
-TILE = 64
-"""Predictions are computed in tiles of this many rows, the last filled up, so that a row's result never depends on the
-number of rows that go with it."""
+TILE = 1024
+"""Predictions are computed in tiles of so many rows. The reference fills the last one up, so that a row's result never
+depends on the number of rows that go with it; native code has that property by itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +30,12 @@ class Predictor:
     arrays: tuple[Array, ...]
     input: Type
     names: tuple[str, ...] = field(default=())
+    executor: str = "reference"
 
     @classmethod
-    def from_network(cls, objective: Objective, parameters: Any, state: Any, x: Type) -> Predictor:
+    def from_network(
+        cls, objective: Objective, parameters: Any, state: Any, x: Type, executor: str = "reference"
+    ) -> Predictor:
         """Trace the forward computation of a network with these parameters."""
         link = nn.get_activation(objective.loss.link)
 
@@ -44,7 +47,7 @@ class Predictor:
         graph = make_graph(forward, types_of(values), x)
         leaves, structure = flatten(values)
         names = leaf_names(structure)
-        return cls(graph, tuple(np.asarray(v) for v in leaves), x, tuple(names))
+        return cls(graph, tuple(np.asarray(v) for v in leaves), x, tuple(names), executor)
 
     def predict(self, x: Any) -> Array:
         """Return predictions, one row for each row of x."""
@@ -58,15 +61,17 @@ class Predictor:
         rows = self.check(x)
         assert self.graph.gives is not None
         place = self.graph.gives.keys.index(which)
-        count = len(rows)
+        executor = get_executor(self.executor)
         parts = []
-        for start in range(0, max(count, 1), TILE):
+        for start in range(0, max(len(rows), 1), TILE):
             tile = rows[start : start + TILE]
-            if len(tile) < TILE:
-                fill = tile[:1] if len(tile) else np.zeros((1, *rows.shape[1:]), rows.dtype)
-                tile = np.concatenate([tile, np.repeat(fill, TILE - len(tile), axis=0)])
-            parts.append(REFERENCE.run_prepared(self.graph, [*self.arrays, tile], row_by_row=True)[place])
-        return np.concatenate(parts)[:count]
+            count = len(tile)
+            if count < TILE and executor is REFERENCE:
+                fill = tile[:1] if count else np.zeros((1, *rows.shape[1:]), rows.dtype)
+                tile = np.concatenate([tile, np.repeat(fill, TILE - count, axis=0)])
+            result = executor.run_prepared(self.graph, [*self.arrays, tile], row_by_row=True)[place]
+            parts.append(result[:count])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def check(self, x: Any) -> Array:
         """Return x as rows of the right width and dtype; raise TrainingError where it does not fit."""

@@ -87,7 +87,7 @@ class Run:
     @property
     def predictor(self) -> Predictor:
         """The trained network by itself: a stored graph with its parameters."""
-        return Predictor.from_network(self.objective, self.parameters, self.state, self.input)
+        return Predictor.from_network(self.objective, self.parameters, self.state, self.input, self.executor.name)
 
     def predict(self, x: Any) -> Array:
         """Return predictions for rows: probabilities for a classifying loss, else the network's outputs.

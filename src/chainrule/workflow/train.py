@@ -53,6 +53,7 @@ class TrainOptions:
     validation: float = 0.2
     test: float = 0.2
     seed: int = 0
+    executor: str = "reference"
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,7 @@ def train(
         validation=fitting(parts["validation"]) if "validation" in parts else None,
         patience=options.patience if "validation" in parts else None,
         seed=options.seed,
+        executor=options.executor,
         progress=progress,
     )
     seconds = perf_counter() - begin

@@ -1,0 +1,84 @@
+"""LLVM: from IR text to an object file to functions that can be called. The only importer of llvmlite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+
+@cache
+def missing() -> str:
+    """Return why this machine cannot run native code, or ''."""
+    try:
+        import llvmlite.binding  # noqa: F401
+    except (ImportError, OSError) as error:
+        return f"llvmlite cannot be loaded ({error})"
+    if not host()["fma"]:
+        return f"this CPU ({host()['cpu']}) has no fused multiply-add"
+    return ""
+
+
+@cache
+def target_machine() -> Any:
+    """Return the machine that this process runs on; code is made for its CPU and no other."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features().flatten()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(opt=1, cpu=llvm.get_host_cpu_name(), features=features, jit=True)
+
+
+@cache
+def host() -> dict[str, Any]:
+    """Return what decides how code is made: CPU name, features, and the width of a vector in bytes."""
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features()
+    width = 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
+    fused = bool(features.get("fma")) or not llvm.get_default_triple().startswith(("x86", "i"))
+    return {"cpu": llvm.get_host_cpu_name(), "features": features.flatten(), "vector_bytes": width, "fma": fused}
+
+
+def to_object(text: str) -> bytes:
+    """Compile IR text to an object file."""
+    import llvmlite.binding as llvm
+
+    machine = target_machine()
+    module = llvm.parse_assembly(text)
+    module.triple = machine.triple
+    module.data_layout = str(machine.target_data)
+    module.verify()
+    return bytes(machine.emit_object(module))
+
+
+@cache
+def _jit() -> Any:
+    import llvmlite.binding as llvm
+
+    target_machine()
+    return llvm.create_lljit_compiler(target_machine())
+
+
+_count = 0
+
+
+class Library:
+    """A linked object file; keep it as long as its functions are called."""
+
+    def __init__(self, image: bytes, *symbols: str, imports: Mapping[str, int] | None = None) -> None:
+        import llvmlite.binding as llvm
+
+        global _count
+        _count += 1
+        builder = llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
+        for name, address in (imports or {}).items():
+            builder = builder.import_symbol(name, address)
+        for symbol in symbols:
+            builder = builder.export_symbol(symbol)
+        self._tracker = builder.link(_jit(), f"chainrule{_count}")
+
+    def address(self, symbol: str) -> int:
+        return int(self._tracker[symbol])
