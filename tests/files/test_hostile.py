@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import chainrule as cr
 import chainrule.files
 from chainrule.errors import ModelFileError
 from chainrule.files import container, load
@@ -275,3 +276,35 @@ def test_loading_does_not_run_python_of_the_file(rewrite: Callable[..., Path], c
     with pytest.raises(ModelFileError, match="which a file cannot hold"):
         _ = model.objective
     assert capsys.readouterr().out == ""
+
+
+def test_parameters_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    run = cr.fit(cr.Objective(cr.nn.Dense(1), "squared_error"), (np.ones((4, 2)), np.ones(4)), epochs=1)
+    path = tmp_path / "m.chainrule"
+    run.save(path)
+    document, arrays = container.read(path)
+    arrays["parameters.weight"][0] = np.nan
+    container.write(path, document, arrays)
+    with pytest.raises(ModelFileError, match=r"parameters\.weight holds NaN or Inf"):
+        cr.load(path)
+
+
+def test_an_input_without_a_label_and_a_truth_value_for_a_number_are_refused(tmp_path: Path) -> None:
+    run = cr.fit(cr.Objective(cr.nn.Dense(2), "squared_error"), (np.ones((4, 2)), np.ones((4, 2))), epochs=1)
+    path = tmp_path / "m.chainrule"
+    run.save(path)
+    document, arrays = container.read(path)
+    nodes = document["graph"]["nodes"]
+    label = next(node for node in nodes if node["op"] == "input")["attributes"].pop("label")
+    container.write(path, document, arrays)
+    with pytest.raises(ModelFileError):
+        cr.load(path)
+    next(node for node in nodes if node["op"] == "input")["attributes"]["label"] = label
+    shaped = next(
+        node for node in nodes if any("tuple" in v for v in node["attributes"].values() if isinstance(v, dict))
+    )
+    key = next(k for k, v in shaped["attributes"].items() if isinstance(v, dict) and "tuple" in v)
+    shaped["attributes"][key]["tuple"][-1] = True
+    container.write(path, document, arrays)
+    with pytest.raises(ModelFileError):
+        cr.load(path)

@@ -288,3 +288,24 @@ def test_a_rate_given_by_settings_is_the_rate() -> None:
     own = cr.fit(objective, data, optimizer=SGD(0.02), epochs=3, parameters=first)
     assert bits(given.parameters) == bits(own.parameters)
     assert given.settings["learning_rate"] == 0.02
+
+
+def test_step_with_its_arguments_in_another_order_says_what_it_takes() -> None:
+    optimizer = cr.learn.Adam(0.1)
+    parameters = {"w": np.ones(2)}
+    state = optimizer.init(parameters)
+    for wrong in ((parameters, parameters, cr.learn.SGD(0.1).init(parameters)), (parameters, state, parameters)):
+        with pytest.raises(TrainingError, match=r"step takes \(parameters, gradient, state\), and the state of Adam"):
+            optimizer.step(*wrong)
+    with pytest.raises(TrainingError, match="give one such as"):
+        cr.fit(cr.Objective(cr.nn.Dense(1), "squared_error"), (np.ones((2, 1)), np.ones(2)), optimizer=cr.learn.Adam)
+
+
+@pytest.mark.parametrize(
+    ("loss", "activation"), [("softmax_cross_entropy", "softmax"), ("binary_cross_entropy", "sigmoid")]
+)
+def test_softmax_or_sigmoid_twice_is_refused(loss: str, activation: str) -> None:
+    network = cr.nn.Sequential(cr.nn.Dense(3, activation="relu"), cr.nn.Dense(2, activation=activation))
+    with pytest.raises(TrainingError, match=rf"{loss} takes logits .*\n  wrong:  .*\n  right:  cr.nn.Dense\(2\)"):
+        cr.Objective(network, loss)
+    assert cr.Objective(cr.nn.Dense(2, activation="softmax"), "squared_error").loss.name == "squared_error"

@@ -179,7 +179,7 @@ def test_equal_names_are_refused() -> None:
 
 def test_a_network_prints_as_nested_functions() -> None:
     text = str(cr.nn.Sequential(cr.nn.Dense(5, "tanh"), cr.nn.Dense(2)))
-    assert text.startswith("network = a2(a1(x))\n  a1  hidden1: Dense(units=5, activation='tanh'")
+    assert text.startswith("network = a2(a1(x))\n  a1  hidden1: Dense(5, activation='tanh')\n  a2  output: Dense(2)")
 
 
 # --- one's own --------------------------------------------------------------------------------------------------------
@@ -324,7 +324,12 @@ def test_missing_state_shows_the_right_spelling() -> None:
     with pytest.raises(TraceError) as error:
         network(p, X)
     assert "this network carries state ('norm1.mean')" in str(error.value)
-    assert "right:  network(parameters, X, state=run.state)" in str(error.value)
+    assert "right:  network(parameters, X, state=state), objective(parameters, (X, y), state=state)" in str(error.value)
+    objective = cr.Objective(network, "squared_error")
+    state = network.initial_state(X)
+    loss, gradient = cr.value_and_grad(objective)(p, (X, np.ones((6, 3))), state=state)
+    assert loss == objective(p, (X, np.ones((6, 3))), state=state)
+    assert gradient.keys() == p.keys()
     assert network(p, X, state=network.initial_state(X)).shape == (6, 3)
 
 
@@ -401,3 +406,21 @@ def test_foreign_configs_are_refused(config: Any, message: str) -> None:
     with pytest.raises(ModelFileError) as error:
         cr.nn.from_config(config)
     assert message in str(error.value)
+
+
+def test_a_layer_that_gives_arrays_for_parameters_is_told_the_right_spelling() -> None:
+    class Wrong(cr.nn.Layer):
+        def parameters(self, x: Any) -> Any:
+            return {"gain": np.ones(3)}
+
+    with pytest.raises(TraceError, match=r"the layer Wrong gives array.* 'gain'.\n  wrong: .*\n  right: .*Parameter\("):
+        Wrong().initialize(X)
+
+
+def test_inputs_of_the_wrong_width_are_named() -> None:
+    network = cr.nn.Dense(3)
+    p = network.initialize(X)
+    with pytest.raises(
+        TraceError, match=r"matmul: a is f64\[6,1\], b is f64\[\d,3\]; a has 1 columns and b has \d rows"
+    ):
+        network(p, X[:, :1])

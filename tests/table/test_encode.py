@@ -388,3 +388,11 @@ def test_the_matrix_is_finite_and_the_document_exact(training: dict[str, Any], l
         assert np.isfinite(matrix).all()
         assert np.abs(matrix).max(initial=0) <= 3
         np.testing.assert_array_equal(again.transform(as_frame(table)), matrix)
+
+
+def test_an_unnamed_index_is_left_out() -> None:
+    table = {"column 1": [2, 1, 3], "day": [1, 2, 3]}
+    encoder = TableEncoder.fit(table, rows=[0, 2])
+    assert (encoder.feature_names, dict(encoder.dropped)) == (["day"], {"column 1": "counts the rows"})
+    assert encoder.transform({"day": [2]}).shape == (1, 1)
+    assert TableEncoder.fit({"column 1": [2, 1, 5], "day": [1, 2, 3]}).width == 2

@@ -166,6 +166,46 @@ def test_columns_of_little_use(values: Any, severity: str, words: str) -> None:
     assert words in said(inspect_table(table(x=values), "y"), "x", severity)
 
 
+def test_unnamed_first_column() -> None:
+    counting = {"column 1": list(range(N)), **table()}
+    assert said(inspect_table(counting, "y"), "column 1", "note") == (
+        "column 1, a name that stands for none in the file, counts the rows and is left out."
+    )
+    assert inspect_table(counting, "y").columns[0].encoding == "left out: counts the rows"
+    part = counting | {"column 1": list(range(0, 2 * N, 2))}
+    assert "a different whole number in every row, like an index" in said(
+        inspect_table(part, "y"), "column 1", "warning"
+    )
+
+
+def test_spellings() -> None:
+    labels = ["yes", "no", "Yes", "no"] * (N // 4)
+    message = said(inspect_table(table(y=labels), "y"), "y", "warning")
+    assert message == (
+        "y has texts that differ only in capitals or spaces ('Yes' = 'yes'), and each counts as one of its own. Write "
+        "them alike if they mean the same."
+    )
+    feature = said(inspect_table(table(x=["a b", "ab", "c", "C"] * (N // 4)), "y"), "x", "warning")
+    assert "('a b' = 'ab' and 'C' = 'c')" in feature
+    assert not inspect_table(table(x=["straße", "other"] * (N // 2)), "y").findings
+
+
+@pytest.mark.parametrize("code", [-999, 9999, -1e30, 99])
+def test_missing_codes(code: float) -> None:
+    x = NOISE.round(3)
+    x[[3, 5]] = code
+    message = said(inspect_table(table(x=x), "y"), "x", "note")
+    assert message.startswith(f"x is {code:g} in 2 rows, and from -")
+    assert message.endswith(f"if {code:g} says that the value is missing, leave these cells empty.")
+    x[5] = 0.5
+    assert not inspect_table(table(x=x), "y").findings
+
+
+def test_no_missing_codes() -> None:
+    for values in ([0, 999] * (N // 2), [1000 + i for i in range(N - 2)] + [9999] * 2, [0.5, 1.5, 1998, 1998] * 50):
+        assert not any("missing" in each.message for each in inspect_table(table(x=values), "y").findings)
+
+
 def test_equal_rows_with_different_labels() -> None:
     x = np.arange(N) + 0.5
     x[[10, 20, 30]] = x[0]

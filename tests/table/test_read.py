@@ -97,12 +97,30 @@ def test_missing(tmp_path: Path, spelling: str) -> None:
         (["0x10", "2"], ["0x10", "2"]),
         ([" a ", "b"], ["a", "b"]),
         (["NA", ""], [None, None]),
-        (["2024-05-31", "2024-06-01"], ["2024-05-31", "2024-06-01"]),
+        (["1,769", "950", "-2,000,000"], [1769, 950, -2000000]),
+        (["1,769.50", "950.00"], [1769.5, 950.0]),
+        (["1,769", "0,125"], ["1,769", "0,125"]),
+        (["1,769", "1.5"], ["1,769", "1.5"]),
+        (["1,769", "1200"], ["1,769", "1200"]),
+        (["$9,067.00", "-$950", "$-1.5", "$ 12"], [9067.0, -950.0, -1.5, 12.0]),
+        (["9,067.00 €", "950€", "", "+3 €"], [9067.0, 950.0, None, 3.0]),
+        (["12 %", "7.5%"], [12.0, 7.5]),
+        (["$5", "€5"], ["$5", "€5"]),
+        (["$5", "5"], ["$5", "5"]),
+        (["$", "%"], ["$", "%"]),
+        (["2024-05-31", "NA", "2024-06-01"], [datetime.date(2024, 5, 31), None, datetime.date(2024, 6, 1)]),
+        (["2024-05-31", "2024-06-31"], ["2024-05-31", "2024-06-31"]),
+        (["2024-05-31", "soon"], ["2024-05-31", "soon"]),
+        (["2024-05-31", "2024-06-01 12:30"], [datetime.datetime(2024, 5, 31), datetime.datetime(2024, 6, 1, 12, 30)]),
+        (["2024-05-31T12:30:01.5"], [datetime.datetime(2024, 5, 31, 12, 30, 1, 500000)]),
+        (["2024-05-31T12:30Z", "2024-05-31T12:30+02:00"], [datetime.datetime(2024, 5, 31, h, 30) for h in (12, 10)]),
+        (["2024-05-31T12:30Z", "2024-05-31T12:30"], ["2024-05-31T12:30Z", "2024-05-31T12:30"]),
+        (["2024-05-31T25:30"], ["2024-05-31T25:30"]),
         (["١", "2"], ["١", "2"]),
     ],
 )
 def test_types(tmp_path: Path, cells: list[str], expected: list[object]) -> None:
-    table = read_table(write(tmp_path, "x,k\n" + "".join(f"{cell},1\n" for cell in cells)))
+    table = read_table(write(tmp_path, "x,k\n" + "".join(f'"{cell}",1\n' for cell in cells)))
     assert table["x"].to_list() == expected
     assert [type(cell) for cell in table["x"].to_list()] == [type(cell) for cell in expected]
 
@@ -124,6 +142,33 @@ def test_decimal_comma_only_where_every_cell_fits(tmp_path: Path) -> None:
     assert table["a"].to_list() == [3.5, -2.0, None]
     assert table["b"].to_list() == ["3,5", "x", "1.5"]
     assert table["c"].to_list() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["9.067,00 €", "950 €", "1,5 €"], [9067.0, 950.0, 1.5]),
+        (["12,5 %", "7 %"], [12.5, 7.0]),
+        (["12.5 %", "7 %"], [12.5, 7.0]),
+        (["1.769 €", "950 €"], ["1.769 €", "950 €"]),  # 1769 or 1.769
+        (["$1,769", "$950.5"], [1769.0, 950.5]),
+        (["1,769,000", "5"], [1769000, 5]),
+    ],
+)
+def test_signs_beside_decimal_commas(tmp_path: Path, cells: list[str], expected: list[object]) -> None:
+    table = read_table(write(tmp_path, "x;k\n" + "".join(f"{cell};1\n" for cell in cells)))
+    assert table["x"].to_list() == expected
+
+
+def test_a_first_column_without_a_name(tmp_path: Path) -> None:
+    assert read_table(write(tmp_path, ",a\n0,x\n1,y\n")).to_dict(as_series=False) == {
+        "column 1": [0, 1],
+        "a": ["x", "y"],
+    }
+    for header in (",column 1", ",a,", ",,a"):
+        rows = ",".join("1" * (header.count(",") + 1))
+        with pytest.raises(TableError, match="column 1 of . has an empty name"):
+            read_table(write(tmp_path, f"{header}\n{rows}\n"))
 
 
 def test_spaces_around_names_and_cells(tmp_path: Path) -> None:
@@ -215,6 +260,12 @@ def test_no_such_file(tmp_path: Path) -> None:
         read_table(tmp_path / "pengiuns.csv")
     with pytest.raises(TableError, match="Check the name and the folder"):
         read_table(tmp_path / "quite-other.csv")
+    with pytest.raises(TableError, match="Check the name and the folder"):
+        read_table(tmp_path / "pen.csv")
+    with pytest.raises(TableError, match=r"Did you mean 'penguins\.csv'\?"):
+        read_table(tmp_path / "penguins.parquet")
+    with pytest.raises(TableError, match="Check the name and the folder"):
+        read_table(tmp_path / "pengiuns.parquet")
     with pytest.raises(TableError, match=r"folder .*nowhere does not exist either"):
         read_table(tmp_path / "nowhere" / "penguins.csv")
 

@@ -89,6 +89,24 @@ def test_no_task(values: object, word: str | None, words: str) -> None:
         infer_task(values, word, column="y")
 
 
+STRAY = [*(f"{i}.5" for i in range(16)), "oops", *map(str, range(16, 199))]
+
+
+def test_numbers_but_for_a_cell() -> None:
+    with pytest.raises(TableError) as caught:
+        infer_task(STRAY, column="b")
+    assert str(caught.value) == (
+        "The target 'b': 199 of 200 cells are numbers, but row 17 holds 'oops' (data rows, the header not counted). "
+        "Correct the cell, or leave it empty if it is not known. To take the texts as classes, say task classification."
+    )
+    with pytest.raises(TableError, match="row 17 holds 'oops'"):
+        infer_task(STRAY, "regression", column="b")
+    classes = [cell if cell == "oops" else str(i % 20) for i, cell in enumerate(STRAY)]
+    assert infer_task(classes, "classification", column="b").kind == "multiclass"
+    with pytest.raises(TableError, match="row 17 holds 'oops'"):
+        infer_task(classes, column="b")
+
+
 def test_constant_regression_when_all_equal_integers() -> None:
     with pytest.raises(TableError, match="nothing to learn"):
         infer_task([5, 5, 5], column="y")

@@ -7,7 +7,7 @@ function that reads traced values of one, it adds nodes to that trace: derivativ
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,6 +78,16 @@ def _trace(function: Function, argnums: int | Sequence[int], arguments: tuple[An
     return _Traced(graph, values, wrt, by)
 
 
+def _require_function(function: Any, name: str) -> None:
+    if not callable(function):
+        raise TraceError(f"{name} takes a function and returns one: cr.{name}(f)(x), not cr.{name}({function!r:.40})")
+
+
+def _with_options(function: Function, options: dict[str, Any]) -> Function:
+    """Keyword arguments are passed on as they are: nothing is differentiated by them."""
+    return partial(function, **options) if options else function
+
+
 def _with_floats(argument: Any) -> Any:
     """Python's own integers are weakly typed: as something to differentiate by, 3 means 3.0."""
     leaves, structure = flatten(argument)
@@ -100,9 +110,11 @@ def value_and_grad(function: Function, argnums: int | Sequence[int] = 0) -> Func
     (9.0, 6.0)
     """
 
+    _require_function(function, "grad")
+
     @wraps(function)
-    def differentiated(*arguments: Any) -> Any:
-        graph, values, wrt, by = _trace(function, argnums, arguments, "grad")
+    def differentiated(*arguments: Any, **options: Any) -> Any:
+        graph, values, wrt, by = _trace(_with_options(function, options), argnums, arguments, "grad")
         output = _scalar_output(graph)
         pieces = _or_zeros(backward([output], [_one(output.type)], wrt), wrt)
         value, *gradient = finish(graph.inputs, [output, *pieces], values)
@@ -137,9 +149,11 @@ def grad(function: Function, argnums: int | Sequence[int] = 0) -> Function:
     ('0.862850667233', '0.862850667233')
     """
 
+    both = value_and_grad(function, argnums)
+
     @wraps(function)
-    def gradient(*arguments: Any) -> Any:
-        return value_and_grad(function, argnums)(*arguments)[1]
+    def gradient(*arguments: Any, **options: Any) -> Any:
+        return both(*arguments, **options)[1]
 
     return gradient
 
@@ -223,9 +237,11 @@ def jacobian(function: Function, argnums: int = 0) -> Function:
            [0., 0., 8.]])
     """
 
+    _require_function(function, "jacobian")
+
     @wraps(function)
-    def differentiated(*arguments: Any) -> Any:
-        graph, values, wrt, by = _trace(function, argnums, arguments, "jacobian")
+    def differentiated(*arguments: Any, **options: Any) -> Any:
+        graph, values, wrt, by = _trace(_with_options(function, options), argnums, arguments, "jacobian")
         if graph.gives is None or graph.gives.kind != "leaf":
             raise TraceError(f"jacobian needs one output array, this function returns {graph.gives}")
         (output,) = graph.outputs

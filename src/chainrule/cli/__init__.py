@@ -1,5 +1,21 @@
 """The command line: arguments in, workflow called, text out; no logic of its own."""
 
-from chainrule.cli.app import main
+import sys
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C at any time, while the command is still loaded too, ends it with one word and 130."""
+    try:
+        from chainrule.cli.app import app
+
+        app()
+    except KeyboardInterrupt:
+        code: int | str | None = 130
+    except SystemExit as end:
+        code = end.code
+    if code == 130:
+        print("interrupted", file=sys.stderr)
+    sys.exit(code)
+
 
 __all__ = ["main"]

@@ -28,13 +28,17 @@ app = typer.Typer(
 Table = Annotated[Path, typer.Argument(metavar="TABLE", help="A CSV or Parquet file.", show_default=False)]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that train saved.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+LARGEST_SEED = 2**64 - 1
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no report; only errors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="On an error, show the traceback.")]
 
 
 @contextmanager
 def reporting(debug: bool) -> Iterator[None]:
-    """Turn errors into one message on stderr and exit code 1; with --debug let the traceback through."""
+    """Turn errors into one message on stderr and exit code 1; with --debug let the traceback through.
+
+    Ctrl-C is left to ``chainrule.cli.main``, which says it wherever it strikes.
+    """
     try:
         yield
         sys.stdout.flush()
@@ -43,15 +47,10 @@ def reporting(debug: bool) -> Iterator[None]:
     except BrokenPipeError:  # the reader of our output (head, less) has gone: nothing is left to do
         _drop_output()
         raise typer.Exit(0) from None
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        typer.echo("interrupted", err=True)
-        raise typer.Exit(130) from None
     except (ChainruleError, OSError) as error:
         if debug:
             raise
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"Error: {error}", err=True)
         try:
             sys.stdout.flush()
         except OSError:  # it was our own output that could not be written
@@ -60,13 +59,13 @@ def reporting(debug: bool) -> Iterator[None]:
     except MemoryError:
         if debug:
             raise
-        typer.echo("error: the memory of this machine is not enough for this table or network", err=True)
+        typer.echo("Error: the memory of this machine is not enough for this table or network", err=True)
         raise typer.Exit(1) from None
     except Exception as error:
         if debug:
             raise
         typer.echo(
-            f"error: chainrule itself failed ({type(error).__name__}: {error}). Please report it, with what "
+            f"Error: chainrule itself failed ({type(error).__name__}: {error}). Please report it, with what "
             "--debug prints",
             err=True,
         )
@@ -103,6 +102,37 @@ def batch(text: str) -> str:
     if text != "all" and not (text.isdecimal() and int(text) > 0):
         raise typer.BadParameter(f"{text!r}: give a number of rows of at least 1, or all", param_hint="'--batch-size'")
     return text
+
+
+def real(text: str) -> float:
+    """Read a number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a number") from None
+
+
+def rate(text: str) -> float:
+    """Read a learning rate."""
+    value = real(text)
+    if not 0 < value < math.inf:
+        raise typer.BadParameter(f"{text}: give a finite number greater than 0")
+    return value
+
+
+def share(text: str) -> float:
+    """Read a share of the rows: so that some are left to learn from."""
+    value = real(text)
+    if not 0.0 <= value <= 0.9:
+        raise typer.BadParameter(f"{text} is not a share of rows: give a number from 0 to 0.9")
+    return value
+
+
+def seed_in_range(value: int) -> int:
+    """Check a seed: 64 bits."""
+    if value > LARGEST_SEED:
+        raise typer.BadParameter(f"{value}: give a number of at most {LARGEST_SEED}")
+    return value
 
 
 def one_of(table: Callable[[], Any]) -> Callable[[str | None], str | None]:
@@ -168,7 +198,7 @@ def _main(
     \b
       chainrule inspect people.csv --target income
       chainrule train people.csv --target income
-      chainrule predict income.chainrule new.csv --out predictions.csv
+      chainrule predict people.chainrule new.csv --out predictions.csv
       chainrule example
     """
 
@@ -181,12 +211,19 @@ def inspect(
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="classification or regression.", show_default=False, callback=one_of(_tasks)),
+        typer.Option(
+            metavar="NAME",
+            help="classification, regression, binary or multiclass.",
+            show_default=False,
+            callback=one_of(_tasks),
+        ),
     ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Show what is in a table, and what is wrong with it.
+
+    The exit code is 1 where an error was found: a network could not be trained, or not be tested.
 
     Examples:
 
@@ -200,6 +237,8 @@ def inspect(
 
         found = inspect_table(read_table(table), target, task, source=table.name)
         typer.echo(json_text(found.to_dict()) if as_json else inspection_text(found))
+        if found.errors:
+            raise typer.Exit(1)
 
 
 @app.command(short_help="Train a network on a table, test it on unseen rows, and save it.")
@@ -222,7 +261,7 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="classification or regression, instead of what the target looks like.",
+            help="classification, regression, binary or multiclass, instead of what the target looks like.",
             callback=one_of(_tasks),
             show_default=False,
         ),
@@ -266,6 +305,7 @@ def train(
             metavar="RATE",
             help="Step size η. [default: by the optimizer]",
             show_default=False,
+            parser=rate,
         ),
     ] = None,
     schedule: Annotated[
@@ -285,9 +325,14 @@ def train(
         int, typer.Option(metavar="COUNT", help="Stop after so many epochs without a lower validation loss.", min=1)
     ] = 20,
     validation: Annotated[
-        float, typer.Option(metavar="SHARE", help="Share of the rows that are not for testing, watched for stopping.")
+        float,
+        typer.Option(
+            metavar="SHARE", help="Share of the rows that are not for testing, watched for stopping.", parser=share
+        ),
     ] = 0.2,
-    test: Annotated[float, typer.Option(metavar="SHARE", help="Share of rows set aside for the test score.")] = 0.2,
+    test: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of rows set aside for the test score.", parser=share)
+    ] = 0.2,
     test_data: Annotated[
         Path | None,
         typer.Option(
@@ -295,7 +340,13 @@ def train(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(metavar="NUMBER", help="Of the split, the first weights, and the row order.", min=0)
+        int,
+        typer.Option(
+            metavar="NUMBER",
+            help="Of the split, the first weights, and the row order.",
+            min=0,
+            callback=seed_in_range,
+        ),
     ] = 0,
     executor: Annotated[
         str,
@@ -319,15 +370,6 @@ def train(
     hidden_sizes = sizes(hidden)
     rows: int | str | None = None if batch_size is None else batch(batch_size)
     rows = int(rows) if isinstance(rows, str) and rows != "all" else rows
-    for name, share in (("--test", test), ("--validation", validation)):
-        if not 0.0 <= share < 1.0:
-            raise typer.BadParameter(
-                f"{share:g} is not a share of rows: give a number from 0 to 0.9", param_hint=f"'{name}'"
-            )
-    if learning_rate is not None and not 0 < learning_rate < math.inf:
-        raise typer.BadParameter(
-            f"{learning_rate:g}: give a finite number greater than 0", param_hint="'--learning-rate'"
-        )
     with reporting(debug):
         from chainrule.cli.text import training_text
         from chainrule.files.container import refuse_foreign
@@ -335,9 +377,11 @@ def train(
         from chainrule.workflow import train as train_table
 
         place = out or Path(table.stem + ".chainrule")
-        if place.resolve().parent.exists() is False:
+        real_place = Path(os.path.realpath(place))  # what a symbolic link points to
+        if not real_place.parent.exists():
             raise TableError(f"the folder {place.parent} of --out does not exist")
         refuse_foreign(place)  # before the work, not after it
+        replaced = place.exists() and place.stat().st_size > 0
         options = TrainOptions(
             task=task,
             ignore=names(ignore),
@@ -357,11 +401,11 @@ def train(
             executor=executor,
         )
         trained = train_table(table, target, options, test_data=test_data, progress=not quiet and sys.stderr.isatty())
-        trained.model.save(place)
+        trained.model.save(real_place)
         if as_json:
-            typer.echo(json_text({**trained.to_dict(), "model": str(place)}))
+            typer.echo(json_text({**trained.to_dict(), "model": str(place), "replaced": replaced}))
         elif not quiet:
-            typer.echo(training_text(trained, str(place)))
+            typer.echo(training_text(trained, str(place), replaced=replaced))
 
 
 @app.command()
@@ -393,16 +437,20 @@ def predict(
     Examples:
 
     \b
-      chainrule predict income.chainrule new.csv --out predictions.csv --keep id
-      chainrule predict income.chainrule new.csv | head
+      chainrule predict people.chainrule new.csv --out predictions.csv --keep id
+      chainrule predict people.chainrule new.csv | head
     """
     with reporting(debug):
         from chainrule.files import load
         from chainrule.table import read_table
         from chainrule.workflow import predict as predict_table
+        from chainrule.workflow.predict import left_out
 
-        loaded = load(model)
-        result = predict_table(loaded, read_table(table), keep=names(keep), source=table.name)
+        loaded, frame = load(model), read_table(table)
+        result = predict_table(loaded, frame, keep=names(keep), source=table.name)
+        old = left_out(loaded, frame, names(keep))
+        if old and not quiet:
+            typer.echo(f"Note: not kept, since the result has columns of these names: {', '.join(old)}", err=True)
         if as_json:
             typer.echo(json_text(result.to_dicts()))
         if out is not None:
@@ -426,8 +474,8 @@ def evaluate(
     Examples:
 
     \b
-      chainrule evaluate income.chainrule test.csv
-      chainrule evaluate income.chainrule test.csv --json
+      chainrule evaluate people.chainrule test.csv
+      chainrule evaluate people.chainrule test.csv --json
     """
     with reporting(debug):
         from chainrule.cli.text import evaluation_text
@@ -463,8 +511,3 @@ def example(
 
         result = worked_example(steps)
         typer.echo(json_text(example_json(result)) if as_json else example_text(result))
-
-
-def main() -> None:
-    """Run the command line."""
-    app()

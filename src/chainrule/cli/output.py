@@ -36,13 +36,14 @@ def write_table(frame: Any, path: Path, inputs: tuple[Path, ...]) -> None:
         raise TableError(f"cannot write {path}: there is no folder {path.parent}")
     if path.is_dir():
         raise TableError(f"cannot write {path}: it is a folder; give a file name, such as predictions.csv")
-    temporary = path.with_name(f".{path.name}.part")
+    place = Path(os.path.realpath(path))  # what a symbolic link points to
+    temporary = place.with_name(f".{place.name}.part")
     try:
         if path.suffix.lower() == ".csv":
             frame.write_csv(temporary)
         else:
             frame.write_parquet(temporary)
-        os.replace(temporary, path)
+        os.replace(temporary, place)
     except OSError as error:
         raise TableError(f"cannot write {path}: {error.strerror or error}") from None
     finally:  # whatever stopped it, Ctrl-C too

@@ -27,7 +27,7 @@ MOST_ELEMENTS = 2**31
 """No value of a stored graph is larger, for one row: a network on a table has nothing near it."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Model:
     """A trained network: predicts, and tells what it was trained on and how.
 
@@ -44,6 +44,11 @@ class Model:
     about: dict[str, Any] = field(default_factory=dict)
     table: TableEncoder | None = None
     target: TargetEncoder | None = None
+
+    def __repr__(self) -> str:
+        what = f"of {self.target.column!r} ({self.target.kind})" if self.target is not None else f"on {self.loss}"
+        count = sum(np.size(v) for v in self.predictor.arrays)
+        return f"<model {what}: {self.predictor.input} in, {count} numbers learned>"
 
     @classmethod
     def from_run(cls, run: Run, **more: Any) -> Model:
@@ -182,6 +187,9 @@ def _model(document: dict[str, Any], arrays: dict[str, Array], path: Path) -> Mo
     if [*found, kind] != expected:
         raise ModelFileError(f"{path}: the arrays do not have the types that the graph takes")
     _check_sizes(graph, path)
+    for name, value in zip(names, values, strict=True):
+        if not np.all(np.isfinite(value)):
+            raise ModelFileError(f"{path}: {name} holds NaN or Inf, so it could predict nothing; train again")
     parameters, state = _named(names, values, "parameters"), _named(names, values, "state")
     network = None if document["network"] is None else _network(document["network"], kind, parameters, state, path)
     model = Model(

@@ -60,7 +60,12 @@ def make_graph(function: Callable[..., Any], *arguments: Any) -> Graph:
     leaves, structure = flatten(arguments)
     labels = _argument_labels(function, structure)
     inputs = tuple(make_input(type_of_value(leaf, label), label) for leaf, label in zip(leaves, labels, strict=True))
-    result = function(*unflatten(structure, inputs))
+    try:
+        result = function(*unflatten(structure, inputs))
+    except ValueError as error:
+        if isinstance(error.__cause__, TraceError):  # NumPy hides a traced value's refusal behind an error of its own
+            raise error.__cause__ from None
+        raise
     out_leaves, gives = flatten(result)
     outputs = tuple(leaf if isinstance(leaf, Node) else _literal(leaf, function) for leaf in out_leaves)
     return Graph(inputs, outputs, collect_names(inputs, outputs), structure, gives)

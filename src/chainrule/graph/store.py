@@ -165,6 +165,8 @@ def _value_from_json(value: Any, operations: Mapping[str, Operation]) -> Any:
         case "type":
             return _type_from_json(inside)
         case "tuple":
+            if any(isinstance(v, bool) for v in inside):  # True would pass for 1 as an axis or a dimension
+                raise GraphFormatError("a truth value stands where a number is needed")
             return tuple(_value_from_json(v, operations) for v in inside)
         case "rows":
             return Rows(inside)

@@ -33,8 +33,8 @@ class Structural:
         match self.name:
             case "input":
                 kind = attributes["type"]
-                if not isinstance(kind, Type):
-                    raise GraphError(f"an input needs a Type, not {kind!r}")
+                if not isinstance(kind, Type) or not isinstance(attributes["label"], str):
+                    raise GraphError(f"an input needs a Type and a label, not {dict(attributes)!r}")
                 return kind
             case "result":
                 types = result_types(operands[0])

@@ -46,7 +46,7 @@ def _as_float(array: Array, dtype: Any) -> Array:
         return array.astype(dtype)
 
 
-def require_finite(array: Array, what: str, counted: Any = True) -> None:
+def require_finite(array: Array, what: str, counted: Any = True, before: str = "training") -> None:
     """Raise TrainingError naming the first row and column that is NaN or infinite, among the rows that count."""
     if array.dtype.kind != "f" or np.all(np.isfinite(array)):
         return
@@ -56,7 +56,7 @@ def require_finite(array: Array, what: str, counted: Any = True) -> None:
     place = places[0]
     where = f"row {place[0] + 1}" + (f", column {place[1] + 1}" if len(place) > 1 else "")
     raise TrainingError(
-        f"{what} has {array[tuple(place)]} at {where} (counted from 1); fill or leave out such cells before training"
+        f"{what} has {array[tuple(place)]} at {where} (counted from 1); fill or leave out such cells before {before}"
     )
 
 

@@ -201,7 +201,7 @@ def prepare(
         _require_count(patience, "patience")
         if validation is None:
             raise TrainingError("patience needs validation rows to watch: pass validation=(Xv, yv)")
-    if not (optimizer is None or hasattr(optimizer, "update")):
+    if not (optimizer is None or isinstance(optimizer, Optimizer)):
         raise TrainingError(f"the optimizer is {optimizer!r}; give one such as cr.learn.Adam(0.001)")
     given_rows = [make_rows(data, "training")]
     dtype = given_rows[0]["x"].dtype

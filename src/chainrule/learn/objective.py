@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chainrule import ops
+from chainrule.errors import TrainingError
 from chainrule.learn.protocols import Penalty, Set
 from chainrule.nn import Layer, Loss, Scope, as_input, as_network, as_target, get_loss
 
@@ -32,6 +33,20 @@ class Objective:
         object.__setattr__(self, "loss", get_loss(loss))
         object.__setattr__(self, "penalty", tuple(penalty))
         object.__setattr__(self, "subject_to", tuple(subject_to))
+        self._refuse_double_link()
+
+    def _refuse_double_link(self) -> None:
+        """A loss on logits applies softmax or the sigmoid itself: one more in the last layer is a classic mistake."""
+        last = list(self.network.children().values())[-1:] or [self.network]
+        activation = getattr(last[0], "activation", None)
+        if self.loss.link != "identity" and activation in ("softmax", "sigmoid"):
+            units = getattr(last[0], "units", 1)
+            raise TrainingError(
+                f"{self.loss.name} takes logits and applies {self.loss.link} itself; "
+                f"the last layer applies {activation} too.\n"
+                f"  wrong:  cr.nn.Dense({units}, activation={activation!r})\n"
+                f"  right:  cr.nn.Dense({units})"
+            )
 
     def row_losses(self, scope: Scope, x: Any, y: Any) -> Any:
         """Return the loss of each row, computing the network in the given scope."""

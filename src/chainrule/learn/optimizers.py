@@ -64,6 +64,12 @@ class Optimizer:
 
         Nothing is changed in place, and every parameter moves by the gradient at the *old* parameters.
         """
+        wanted, given = self.init(parameters), state if isinstance(state, Mapping) else {}
+        if wanted.keys() != given.keys():
+            raise TrainingError(
+                f"step takes (parameters, gradient, state), and the state of {type(self).__name__} holds "
+                f"{', '.join(wanted)}: begin with state = optimizer.init(parameters)"
+            )
         dtype = float_name(_first(parameters))
         settings = {k: np.asarray(v, DTYPES[dtype]) for k, v in self.settings().items()}  # as in a training program
         direction, metric, after = self.update(gradient, state, parameters, settings)

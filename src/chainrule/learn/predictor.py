@@ -22,7 +22,7 @@ TILE = 1024
 depends on the number of rows that go with it; native code has that property by itself."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Predictor:
     """A function of rows: ``graph`` takes the arrays and then x, and gives the output and the prediction."""
 
@@ -31,6 +31,9 @@ class Predictor:
     input: Type
     names: tuple[str, ...] = field(default=())
     executor: str = "reference"
+
+    def __repr__(self) -> str:
+        return f"<predictor of {self.input}: {len(self.graph)} nodes, {len(self.arrays)} arrays>"
 
     @classmethod
     def from_network(
@@ -82,8 +85,8 @@ class Predictor:
                 f"the network takes rows of shape ({', '.join(map(str, wanted))}); x has shape {array.shape}"
                 + (": one row is x[None, :]" if array.ndim == self.input.rank - 1 else "")
             )
-        require_finite(array, "x")
+        require_finite(array, "x", before="predicting")
         with np.errstate(over="ignore"):
             rows = np.ascontiguousarray(array.astype(np.float32 if self.input.dtype == "f32" else np.float64))
-        require_finite(rows, f"x, in {rows.dtype},")
+        require_finite(rows, f"x, in {rows.dtype},", before="predicting")
         return rows

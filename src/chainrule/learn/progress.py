@@ -43,10 +43,12 @@ def show_progress(steps: int, has_validation: bool, console: Any = None) -> Iter
         task = bar.add_task("training", total=steps, epoch="1", loss="–", validation="–")
 
         def listen(report: Report) -> None:
+            at_end = report.step and report.step % (steps // report.epochs) == 0  # the next epoch has not begun
+            epoch = report.step // (steps // report.epochs) if at_end else report.epoch
             bar.update(
                 task,
-                completed=steps if report.status == "early" else report.step,
-                epoch=f"{report.epoch}/{report.epochs}",
+                completed=report.step,
+                epoch=f"{epoch}/{report.epochs}",
                 loss=_number(report.loss),
                 validation=_number(report.validation_loss),
             )

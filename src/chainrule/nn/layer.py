@@ -20,7 +20,7 @@ A layer is a frozen dataclass that says which parameters it needs and how it com
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,17 @@ class Layer:
         """Return the next state from the sums that ``forward`` added up over ``count`` rows."""
         return {}
 
+    def __str__(self) -> str:
+        """Return the layer as one would write it: what differs from the defaults."""
+        if not is_dataclass(self):
+            return type(self).__name__
+        shown = [
+            repr(getattr(self, f.name)) if f.default is MISSING else f"{f.name}={getattr(self, f.name)!r}"
+            for f in fields(self)
+            if f.default is MISSING or getattr(self, f.name) != f.default
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
     def children(self) -> Mapping[str, Layer]:
         """Return the layers within this one, by name."""
         return {}
@@ -89,6 +100,13 @@ class Layer:
     def declare(self, x: Type) -> Declaration:
         """Work out what the layer needs and gives for an input of this type."""
         parameters, state, settings = self.parameters(x), self.initial_state_of(x), self.settings()
+        for name, parameter in parameters.items():
+            if not isinstance(parameter, Parameter):
+                raise TraceError(
+                    f"the layer {type(self).__name__} gives {parameter!r:.60} as its parameter {name!r}.\n"
+                    "  wrong:  {'gain': np.ones(3)}\n"
+                    "  right:  {'gain': cr.nn.Parameter((3,), 'ones')}"
+                )
         types = {k: Type(x.dtype, p.shape) for k, p in parameters.items()}
         states = {k: Type(x.dtype, np.shape(v)) for k, v in state.items()}
         graph = make_graph(lambda p, s, v: self.forward(Scope(p, state=s), v), types, states, x)

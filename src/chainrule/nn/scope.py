@@ -69,8 +69,9 @@ class Scope:
         if self._state is None or full not in self._state:
             raise TraceError(
                 f"this network carries state ({full!r}), which was not given.\n"
-                "  wrong:  network(parameters, X)\n"
-                "  right:  network(parameters, X, state=run.state), or state=network.initial_state(X) before training"
+                "  wrong:  network(parameters, X), objective(parameters, (X, y))\n"
+                "  right:  network(parameters, X, state=state), objective(parameters, (X, y), state=state),\n"
+                "          with state = network.initial_state(X), or run.state after training"
             )
         return self._state[full]
 

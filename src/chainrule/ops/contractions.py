@@ -9,14 +9,14 @@ import numpy as np
 
 from chainrule.errors import TypeMismatch
 from chainrule.graph.types import Type
-from chainrule.ops.record import Op, register, require_dtype
+from chainrule.ops.record import Op, convert_hint, register, require_dtype
 
 
 def _matmul_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> Type:
     a, b = types
     require_dtype("matmul", "a", a, "float")
     if a.dtype != b.dtype:
-        raise TypeMismatch(f"matmul: a is {a}, b is {b}; convert one of them, for instance b.astype({a.dtype!r})")
+        raise TypeMismatch(f"matmul: a is {a}, b is {b}; {convert_hint(('a', a), ('b', b))}")
     if a.rank != 2 or b.rank != 2:
         raise TypeMismatch(f"matmul: a is {a}, b is {b}; both must have two axes, (m,k) and (k,n)")
     if a.shape[1] != b.shape[0]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import TraceError
-from chainrule.graph import Dim, Node, Rows, Type, as_array, make_constant
+from chainrule.graph import Dim, Node, Rows, Type, as_array, make_constant, type_of
 from chainrule.graph.types import DTYPES, show_shape, size_of
 from chainrule.ops import logic
 from chainrule.ops import mathematics as ew
@@ -94,6 +94,11 @@ def matmul(a: Any, b: Any) -> Any:
     """Return the matrix product; a vector counts as one row on the left and as one column on the right."""
     a, b = value(a), value(b)
     if not is_traced(a, b):
+        if a.ndim and b.ndim and a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+            raise mismatch(
+                f"matmul: a is {type_of(a)}, b is {type_of(b)}; a has {a.shape[-1]} columns and b has "
+                f"{b.shape[-2 if b.ndim > 1 else 0]} rows: they must be equal"
+            )
         return np.matmul(a, b)
     for name, operand in (("a", a), ("b", b)):
         if not 1 <= operand.ndim <= 2:
@@ -103,6 +108,16 @@ def matmul(a: Any, b: Any) -> Any:
     product = matmul_op(left, right)
     shape = (left.shape[:1] if a.ndim == 2 else ()) + (right.shape[1:] if b.ndim == 2 else ())
     return reshape_op(product, shape=shape) if len(shape) < 2 else product
+
+
+def size(x: Any) -> Any:
+    """Return the number of elements; TraceError where it is not known while tracing."""
+    total = size_of(x.shape)
+    if isinstance(total, Rows):
+        raise TraceError(
+            f"x is {x.type}: its size is not known while tracing; use np.mean, or cr.ops.extent(x, axis=0)"
+        )
+    return total
 
 
 def reshape(x: Any, shape: int | Sequence[Dim]) -> Any:
@@ -277,7 +292,11 @@ def _range(x: Node, part: Any, axis: int, dim: Dim) -> tuple[int, Dim, int, bool
             return 0, dim, 1, True
         begin, end, stride = part.indices(dim)
         if stride < 1:
-            raise TraceError("a slice with a negative step is not available in a traced function")
+            raise TraceError(
+                "a slice with a negative step is not available in a traced function\n"
+                "  wrong:  x[::-1]\n"
+                "  right:  np.stack([x[i] for i in range(len(x) - 1, -1, -1)])"
+            )
         return begin, builtin_max(begin, end), stride, True
     if isinstance(part, bool | np.bool_) or not hasattr(part, "__index__"):
         raise TraceError(f"x is {x.type}: it cannot be indexed with {part!r}; use numbers, slices, None and …")

@@ -6,7 +6,7 @@ Importing this module installs the behaviour on ``Node``: the graph itself knows
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from chainrule.ops import logic
 from chainrule.ops import mathematics as ew
 from chainrule.ops.build import broadcast_node
 from chainrule.ops.record import TABLE, Op
+from chainrule.ops.refusals import REFUSALS
 
 
 def _power(x: Any, exponent: Any) -> Any:
@@ -29,6 +30,8 @@ OPERATORS: Mapping[str, Callable[..., Any]] = {
     "mul": ew.multiply,
     "truediv": ew.divide,
     "pow": _power,
+    "floordiv": lambda a, b: ew.floor(a / b),
+    "mod": lambda a, b: a - ew.floor(a / b) * b,
     "matmul": fn.matmul,
     "and": lambda a, b: (logic.logical_and if _is_bool(a) else logic.bitwise_and)(a, b),
     "or": lambda a, b: (logic.logical_or if _is_bool(a) else logic.bitwise_or)(a, b),
@@ -70,6 +73,8 @@ def _install_operators() -> None:
         setattr(Node, f"__{name}__", make(op, False))
 
 
+_LOG2, _LOG10 = float(np.log(2.0)), float(np.log(10.0))
+
 UFUNCS: Mapping[Any, Callable[..., Any]] = {
     np.matmul: fn.matmul,
     np.power: _power,
@@ -77,6 +82,17 @@ UFUNCS: Mapping[Any, Callable[..., Any]] = {
     np.fabs: ew.absolute,
     np.reciprocal: lambda x: 1.0 / x,
     np.positive: lambda x: x,
+    np.tan: lambda x: ew.sin(x) / ew.cos(x),
+    np.sinh: lambda x: 0.5 * (ew.expm1(x) - ew.expm1(-x)),
+    np.cosh: lambda x: 0.5 * (ew.exp(x) + ew.exp(-x)),
+    np.exp2: lambda x: ew.exp(_LOG2 * x),
+    np.log2: lambda x: ew.log(x) / _LOG2,
+    np.log10: lambda x: ew.log(x) / _LOG10,
+    np.isnan: lambda x: logic.not_equal(x, x),
+    np.isinf: lambda x: logic.equal(ew.absolute(x), float("inf")),
+    np.floor_divide: lambda a, b: ew.floor(a / b),
+    np.remainder: lambda a, b: a - ew.floor(a / b) * b,
+    np.hypot: lambda a, b: ew.sqrt(ew.square(a) + ew.square(b)),
     np.logaddexp: lambda a, b: ew.maximum(a, b) + ew.softplus(-ew.absolute(a - b)),
 }
 """NumPy's ufuncs that are not one operation of the table each; an operation whose evaluate is a ufunc answers to it."""
@@ -104,6 +120,16 @@ def _dot(a: Any, b: Any) -> Any:
     return a * b if a.ndim == 0 or b.ndim == 0 else fn.matmul(a, b)
 
 
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    if ord not in (None, 2) or (ord is not None and axis is None and x.ndim > 1):
+        raise TypeError("the Euclidean norm alone is available: np.linalg.norm(x), with axis")
+    return ew.sqrt(fn.sum(ew.square(x), axis, keepdims))
+
+
+def _rows(parts: Any) -> list[Any]:
+    return [fn.reshape(p, (1, -1)) if fn.value(p).ndim < 2 else p for p in parts]
+
+
 def _full_like(x: Any, fill: Any) -> Any:
     node = fill if isinstance(fill, Node) else make_constant(np.asarray(fill, x.dtype))
     return broadcast_node(node, x.shape)
@@ -128,6 +154,14 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.transpose: lambda a, axes=None: fn.transpose(a, axes),
     np.concatenate: lambda arrays, axis=0: fn.concatenate(arrays, axis),
     np.stack: lambda arrays, axis=0: fn.stack(arrays, axis),
+    np.std: lambda a, axis=None, keepdims=False: ew.sqrt(fn.var(a, axis, keepdims)),
+    np.linalg.norm: _norm,
+    np.outer: lambda a, b: fn.reshape(a, (-1, 1)) * fn.reshape(b, (1, -1)),
+    np.vstack: lambda tup: fn.concatenate(_rows(tup), 0),
+    np.hstack: lambda tup: fn.concatenate(tup, 0 if fn.value(tup[0]).ndim == 1 else 1),
+    np.diff: lambda a: a[..., 1:] - a[..., :-1],
+    np.size: lambda a: fn.size(a),
+    np.copy: lambda a: a,
     np.expand_dims: lambda a, axis: fn.expand_dims(a, axis),
     np.squeeze: lambda a, axis=None: fn.squeeze(a, axis),
     np.broadcast_to: lambda array, shape: fn.broadcast_to(array, shape),
@@ -141,10 +175,15 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
 }
 
 
+def _full_name(function: Any) -> str:
+    module = getattr(function, "__module__", "numpy") or "numpy"
+    return f"{module.replace('numpy', 'np', 1)}.{getattr(function, '__name__', function)}"
+
+
 def _array_function(self: Node, function: Any, types: Any, arguments: Any, options: Any) -> Any:
-    name = f"np.{getattr(function, '__name__', function)}"
+    name = _full_name(function)
     if function not in FUNCTIONS:
-        known = ", ".join(sorted({f.__name__ for f in FUNCTIONS}))
+        known = ", ".join(sorted({_full_name(f).removeprefix("np.") for f in FUNCTIONS}))
         raise TraceError(f"{name} is not available in a traced function; these are: {known}")
     try:
         return FUNCTIONS[function](*arguments, **options)
@@ -152,48 +191,6 @@ def _array_function(self: Node, function: Any, types: Any, arguments: Any, optio
         raise
     except TypeError as error:
         raise TraceError(f"{name} in a traced function does not take these arguments: {error}") from None
-
-
-def _refuse(what: str, why: str, wrong: str, right: str) -> Callable[..., NoReturn]:
-    def refusal(self: Node, *arguments: Any, **options: Any) -> NoReturn:
-        raise TraceError(f"{what}: {why}\n  wrong:  {wrong}\n  right:  {right}")
-
-    return refusal
-
-
-_NUMBER = "this value is traced, it has no number yet"
-REFUSALS: Mapping[str, Callable[..., NoReturn]] = {
-    "__array__": _refuse(
-        "a traced value cannot be put into a NumPy array",
-        _NUMBER,
-        "np.array([x[0] * x[1], x[2]])",
-        "np.stack([x[0] * x[1], x[2]])",
-    ),
-    "__float__": _refuse(
-        "a traced value cannot become a Python float", _NUMBER, "math.exp(x), float(x)", "np.exp(x), x"
-    ),
-    "__int__": _refuse("a traced value cannot become a Python int", _NUMBER, "int(x)", "np.floor(x)"),
-    "__complex__": _refuse("a traced value cannot become a complex number", _NUMBER, "complex(x)", "x"),
-    "__bool__": _refuse(
-        "a traced value cannot decide an if, while, and, or, not",
-        _NUMBER,
-        "y = a if x > 0 else b",
-        "y = np.where(x > 0, a, b)",
-    ),
-    "__index__": _refuse(
-        "a traced value cannot be an index of a Python list or a range",
-        _NUMBER,
-        "rows[i]",
-        "cr.ops.take(np.asarray(rows), i)",
-    ),
-    "__setitem__": _refuse(
-        "a traced value cannot be changed in place",
-        "it is a node of a graph",
-        "x[0] = 1.0",
-        "x = np.where(np.arange(3) == 0, 1.0, x)",
-    ),
-    "__contains__": _refuse("a traced value cannot be searched with in", _NUMBER, "1.0 in x", "np.max(x == 1.0)"),
-}
 
 
 def _length(self: Node) -> int:
@@ -212,6 +209,11 @@ def _iterate(self: Node) -> Iterator[Any]:
     return (fn.get_item(self, i) for i in range(_length(self)))
 
 
+def _no_attribute(self: Node, name: str) -> Any:
+    hint = "" if name.startswith("_") else f"; NumPy's functions work on traced values: np.{name}(x), where it is there"
+    raise AttributeError(f"a traced value has no {name!r}{hint}")
+
+
 def install() -> None:
     """Install arithmetic, NumPy's protocols and the refusals on traced values."""
     _install_operators()
@@ -223,6 +225,7 @@ def install() -> None:
         "__abs__": lambda self: ew.absolute(self),
         "__invert__": lambda self: logic.logical_not(self),
         "__getitem__": fn.get_item,
+        "__getattr__": _no_attribute,
         "__len__": _length,
         "__iter__": _iterate,
         "__array_ufunc__": _array_ufunc,
@@ -239,6 +242,10 @@ def install() -> None:
         "astype": lambda self, dtype: logic.cast(self, dtype=_dtype(dtype)),
         "dot": _dot,
         "ravel": lambda self: fn.reshape(self, -1),
+        "flatten": lambda self: fn.reshape(self, -1),
+        "copy": lambda self: self,
+        "size": property(fn.size),
+        "std": lambda self, axis=None, keepdims=False: ew.sqrt(fn.var(self, axis, keepdims)),
         "clip": fn.clip,
     }
     for name, extra in extras.items():

@@ -27,6 +27,7 @@ from typing import Any, Final
 
 from chainrule.errors import GraphError, TypeMismatch
 from chainrule.graph import Node, Type
+from chainrule.graph.types import DTYPES
 
 KINDS = (
     "elementwise",
@@ -159,8 +160,8 @@ def elementwise(
         for operand, kind in zip(names, types, strict=True):
             if kind.dtype != first.dtype:
                 raise TypeMismatch(
-                    f"{name}: {operand} is {kind}, {names[0]} is {first}; convert one of them, for instance "
-                    f"{operand}.astype({first.dtype!r})"
+                    f"{name}: {operand} is {kind}, {names[0]} is {first}; "
+                    f"{convert_hint((names[0], first), (operand, kind))}"
                 )
             require_dtype(name, operand, kind, accepts)
         return first.with_dtype("bool") if gives == "bool" else first
@@ -185,6 +186,13 @@ def elementwise(
     )
 
 
+def convert_hint(one: tuple[str, Type], other: tuple[str, Type]) -> str:
+    """Say which operand to convert: whole numbers to the floats beside them, else the second to the first."""
+    if other[1].is_float and not one[1].is_float:
+        one, other = other, one
+    return f"convert one of them, for instance {other[0]}.astype({DTYPES[one[1].dtype].name!r})"
+
+
 def require_equal_shapes(name: str, operands: Sequence[str], types: Sequence[Type]) -> None:
     for operand, kind in zip(operands, types, strict=True):
         if kind.shape != types[0].shape:
@@ -205,5 +213,5 @@ def require_dtype(name: str, operand: str, kind: Type, accepts: str) -> None:
     """Raise TypeMismatch where an operand's dtype is not one that the operation takes."""
     if kind.dtype in _ACCEPTED[accepts]:
         return
-    hint = "; convert it first: x.astype('f64')" if accepts == "float" else ""
+    hint = "; convert it first: x.astype('float64')" if accepts == "float" else ""
     raise TypeMismatch(f"{name}: {operand} is {kind}; it takes {' or '.join(_ACCEPTED[accepts])}{hint}")

@@ -7,15 +7,15 @@ that does not.
 
 from __future__ import annotations
 
-import datetime
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from chainrule.errors import TableError
-from chainrule.table.csv_types import without_missing
+from chainrule.table.csv_types import iso_moment, without_missing
 from chainrule.table.frame import number_texts
 from chainrule.table.say import at_rows
+from chainrule.table.strays import strays
 
 if TYPE_CHECKING:
     import polars as pl
@@ -94,6 +94,9 @@ def as_numbers(column: pl.Series, was: str = "a number", source: str = "the tabl
         raise _changed(column, was, KIND_NAMES[kind], source, 0)
     cells = without_missing(column.cast(pl.String))
     numbers = cells.cast(pl.Float64, strict=False)
+    odd = strays(column)
+    if odd is not None:  # it also knows of $9.50, which should not be named in place of the one wrong cell
+        raise _changed(column, was, f"the text {odd.cells[0]!r}", source, int(odd.rows[0]))
     _all_read(column, cells, numbers, was, source)
     return _floats(numbers)
 
@@ -113,7 +116,11 @@ def as_days(column: pl.Series, was: Literal["date", "duration"], source: str) ->
         return _days(column)
     if kind == "text" and was == "date":
         cells = without_missing(column.cast(pl.String))
-        dates = pl.Series(column.name, [_iso(cell) for cell in cells.to_list()], dtype=pl.Datetime("us"))
+        dates = pl.Series(
+            column.name,
+            [None if cell is None else iso_moment(cell) for cell in cells.to_list()],
+            dtype=pl.Datetime("us"),
+        )
         _all_read(column, cells, dates, "a date", source)
         return _days(dates)
     raise _changed(column, f"a {was}", KIND_NAMES[kind], source, 0)
@@ -169,14 +176,6 @@ def _days(column: pl.Series) -> NDArray[np.float64]:
     if isinstance(dtype, (pl.Datetime, pl.Duration)):
         return ticks / DAY[dtype.time_unit or "us"]
     return ticks / DAY["ns"] if dtype == pl.Time else ticks
-
-
-def _iso(cell: str | None) -> datetime.datetime | None:
-    try:
-        moment = datetime.datetime.fromisoformat(cell or "")
-    except ValueError:
-        return None
-    return moment.astimezone(datetime.UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 def _all_read(column: pl.Series, cells: pl.Series, read: pl.Series, was: str, source: str) -> None:

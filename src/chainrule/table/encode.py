@@ -13,8 +13,10 @@ from chainrule.table.document import check_header
 from chainrule.table.fitting import fit_column
 from chainrule.table.frame import as_frame
 from chainrule.table.recipes import Column, column_from_json
+from chainrule.table.row_numbers import row_number
 from chainrule.table.rows import checked_rows
 from chainrule.table.say import count, did_you_mean, listing, nearest
+from chainrule.table.strays import refuse_strays
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,7 +32,8 @@ class TableEncoder:
     Numbers become z = (x − median)/IQR (half the range where the IQR is 0), then z/√(1 + (z/3)²), which lies in [−3,
     3]; a missing one is 0, with a 0/1 column that says so if training rows had such cells. Booleans and categories of
     two levels are ±1, missing 0. Other categories have one 0/1 column a level (missing is a level if it occurs in
-    training); of more than 50 levels the most frequent 50 have their own, and the others share one. A level that
+    training); of more than 50 levels the most frequent 50 have their own unless they occur once only, and the others
+    share one. A level that
     training never saw is 0 in all columns, or falls to the shared one. Columns that tell nothing are left out, each
     with its reason.
 
@@ -60,11 +63,13 @@ class TableEncoder:
             frame: a table as `as_frame` takes it.
             target: a column that is no feature.
             ignore: further columns to leave out.
-            rows: indices of the training rows; all rows if None. No other row is looked at.
+            rows: indices of the training rows; all rows if None. Of the other
+                rows only the types are looked at.
             source: the table's name in messages.
 
         Raises:
-            TableError: unknown names, no rows, infinite cells, nested columns, or no column that tells anything.
+            TableError: unknown names, no rows, infinite cells, nested columns, a column of numbers but for a few cells,
+                or no column that tells anything.
 
         Example:
             >>> encoder = TableEncoder.fit({"x": [1.0, 2.0, 3.0], "color": ["red", "blue", "red"]})
@@ -91,6 +96,11 @@ class TableEncoder:
         for name in table.columns:
             if name == target or name in ignored:
                 continue
+            number = row_number(table[name])
+            if number is not None:
+                dropped[name] = number
+                continue
+            refuse_strays(table[name], source)
             cells = table[name] if rows is None else table[name].gather(training)
             recipe = fit_column(cells, source, training)
             if isinstance(recipe, str):

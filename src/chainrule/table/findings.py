@@ -11,7 +11,10 @@ import numpy as np
 from chainrule.table.cells import kind_of, missing, present
 from chainrule.table.fitting import MOST_LEVELS
 from chainrule.table.leaks import leaks
+from chainrule.table.row_numbers import UNNAMED, counts_rows, row_number
 from chainrule.table.say import at_rows, count, listing
+from chainrule.table.strays import strays
+from chainrule.table.suspicions import look_alikes, missing_code
 from chainrule.table.task import Task
 
 if TYPE_CHECKING:
@@ -110,6 +113,46 @@ def infinite_cells(survey: Survey) -> Iterator[Finding]:
                 )
 
 
+def stray_cells(survey: Survey) -> Iterator[Finding]:
+    """Columns that are numbers but for a few cells."""
+    for column in survey.features:
+        found = strays(column)
+        if found is not None:
+            yield Finding("error", column.name, f"{column.name}: {found}. {found.remedy}, or ignore the column.")
+
+
+def spellings(survey: Survey) -> Iterator[Finding]:
+    """Classes and levels that differ only in capitals or spaces."""
+    for column in _all_columns(survey):
+        alike = [] if _names_rows(column) else look_alikes(column)
+        if alike:
+            groups = listing((" = ".join(map(repr, group)) for group in alike), 3)
+            yield Finding(
+                "warning",
+                column.name,
+                f"{column.name} has texts that differ only in capitals or spaces ({groups}), and each counts as one "
+                "of its own. Write them alike if they mean the same.",
+            )
+
+
+def missing_codes(survey: Survey) -> Iterator[Finding]:
+    """Numbers such as −999 that may stand for a missing value."""
+    for column in _all_columns(survey):
+        code = missing_code(column)
+        if code is not None:
+            value, times, low, high = code
+            yield Finding(
+                "note",
+                column.name,
+                f"{column.name} is {value:g} in {count(times, 'row')}, and from {low:g} to {high:g} in all others: if "
+                f"{value:g} says that the value is missing, leave these cells empty.",
+            )
+
+
+def _all_columns(survey: Survey) -> list[pl.Series]:
+    return [*survey.features, *([] if survey.labels is None else [survey.labels])]
+
+
 def useless_columns(survey: Survey) -> Iterator[Finding]:
     """Columns without a value, with one value, with a name a row, or with numbers that count the rows."""
     for column in survey.features:
@@ -126,7 +169,11 @@ def useless_columns(survey: Survey) -> Iterator[Finding]:
                 else "only whether it is missing is used."
             )
             yield Finding("note", name, f"{name} is {value}: {rest}")
-        elif kind == "text" and cells.n_unique() == len(cells) > 2:
+        elif row_number(column) is not None:
+            yield Finding(
+                "note", name, f"{name}, a name that stands for none in the file, {row_number(column)} and is left out."
+            )
+        elif kind == "text" and strays(column) is None and cells.n_unique() == len(cells) > 2:
             yield Finding(
                 "note", name, f"{name} has a different text in every row, like a name or an id, and is not used."
             )
@@ -137,22 +184,20 @@ def useless_columns(survey: Survey) -> Iterator[Finding]:
                 f"{name} numbers the rows ({cells.min()!r} to {cells.max()!r}): a network can learn the rows by heart "
                 "from it. Ignore it unless their order means something.",
             )
-        elif kind == "text" and cells.n_unique() > MOST_LEVELS:
+        elif name == UNNAMED and column.dtype.is_integer() and cells.n_unique() == len(column) > 2:
+            yield Finding(
+                "warning",
+                name,
+                f"{name}, a name that stands for none in the file, has a different whole number in every row, like an "
+                "index. Ignore it if it is one.",
+            )
+        elif kind == "text" and strays(column) is None and cells.n_unique() > MOST_LEVELS:
             yield Finding(
                 "note",
                 name,
                 f"{name} has {cells.n_unique():,} different texts: at most {MOST_LEVELS} get a column of their own, "
-                "the others share one.",
+                "the others, and those of one row only, share one.",
             )
-
-
-def counts_rows(column: pl.Series) -> bool:
-    """Return whether a column holds 0, …, n − 1 or 1, …, n in any order."""
-    n = len(column)
-    if not column.dtype.is_integer() or column.null_count() or n < 10:
-        return False
-    first = column.min()
-    return first in (0, 1) and column.n_unique() == n and column.max() == n - 1 + int(str(first))
 
 
 def equal_rows(survey: Survey) -> Iterator[Finding]:
@@ -208,7 +253,11 @@ def _group_numbers(table: pl.DataFrame) -> pl.Series:
 
 def _names_rows(column: pl.Series) -> bool:
     cells = present(column)
-    return counts_rows(column) or (kind_of(column) == "text" and cells.n_unique() == len(cells) > 2)
+    return (
+        counts_rows(column)
+        or row_number(column) is not None
+        or (kind_of(column) == "text" and cells.n_unique() == len(cells) > 2)
+    )
 
 
 def leaking_columns(survey: Survey) -> Iterator[Finding]:
@@ -230,6 +279,9 @@ CHECKS: tuple[Callable[[Survey], Iterator[Finding]], ...] = (
     missing_labels_found,
     class_sizes,
     infinite_cells,
+    stray_cells,
+    spellings,
+    missing_codes,
     leaking_columns,
     useless_columns,
     equal_rows,

@@ -13,6 +13,8 @@ from chainrule.table.findings import Finding, Survey, find_all
 from chainrule.table.fitting import fit_column
 from chainrule.table.frame import as_frame, select_target
 from chainrule.table.recipes import read_numbers
+from chainrule.table.row_numbers import row_number
+from chainrule.table.strays import refuse_strays
 from chainrule.table.task import Task, check_switch, infer_task
 
 if TYPE_CHECKING:
@@ -171,7 +173,11 @@ def _summary(column: pl.Series, source: str, is_target: bool) -> ColumnSummary:
 
 
 def _encoding(column: pl.Series, source: str) -> str:
+    number = row_number(column)
+    if number is not None:
+        return f"left out: {number}"
     try:
+        refuse_strays(column, source)
         recipe = fit_column(column, source)
     except TableError as error:
         return f"none: {error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections import Counter
 from pathlib import Path
@@ -10,20 +11,24 @@ from typing import TYPE_CHECKING
 from chainrule.errors import TableError
 from chainrule.table.csv_records import checked_text, read_records, sniff_delimiter
 from chainrule.table.csv_types import typed
-from chainrule.table.say import did_you_mean, listing
+from chainrule.table.row_numbers import UNNAMED
+from chainrule.table.say import listing
 
 if TYPE_CHECKING:
     import polars as pl
 
 TEXT_ENDINGS = (".csv", ".tsv", ".txt")
+NEAR = 0.75  # the likeness, 0 to 1, of a file's name to one that is suggested in its place
 
 
 def read_table(path: str | os.PathLike[str]) -> pl.DataFrame:
     """Read a table with a header from a CSV (.csv, .tsv, .txt) or a Parquet file.
 
     In text files the delimiter (comma, semicolon, tab or bar) is found from the header, spaces around names and cells
-    are stripped, and each column is, decided from all of its cells, integer, float, boolean (true, false) or text.
-    Cells that are empty, NA, N/A, NaN, null, None or ? are missing. Where the delimiter is a semicolon or a tab, a
+    are stripped, and each column is, decided from all of its cells, integer, float, boolean (true, false), date
+    (2024-05-31, with or without a time) or text. Numbers may have thousands commas (1,769), or all the same currency or
+    percent sign ($9,067.00; 12 %, which is 12). A first column without a name, as pandas writes its index, is named
+    "column 1". Cells that are empty, NA, N/A, NaN, null, None or ? are missing. Where the delimiter is a semicolon or a tab, a
     column whose cells all fit may use the decimal comma.
 
     Args:
@@ -75,7 +80,11 @@ def _files_nearby(path: Path) -> str:
         names = [each.name for each in folder.iterdir() if each.suffix.lower() in (*TEXT_ENDINGS, ".parquet")]
     except OSError:
         return f" The folder {folder} does not exist either." if not folder.exists() else ""
-    return did_you_mean(path.name, names) or " Check the name and the folder."
+    # another ending is likely only where the rest of the name is right
+    stems = {Path(name).stem: name for name in names if Path(name).stem.casefold() == path.stem.casefold()}
+    stems |= {Path(name).stem: name for name in names if Path(name).suffix.lower() == path.suffix.lower()}
+    near = difflib.get_close_matches(path.stem, stems, n=1, cutoff=NEAR)
+    return f" Did you mean {stems[near[0]]!r}?" if near else " Check the name and the folder."
 
 
 def _parse_text(data: bytes, source: str, ending: str) -> pl.DataFrame:
@@ -84,9 +93,15 @@ def _parse_text(data: bytes, source: str, ending: str) -> pl.DataFrame:
     data = checked_text(data, source)
     delimiter = sniff_delimiter(data, ending)
     header, frame = read_records(data, delimiter, source)
-    names = checked_names([name.strip() for name in header], source)
+    names = checked_names(_first_named([name.strip() for name in header]), source)
     comma = delimiter in (";", "\t")
     return pl.DataFrame([typed(frame[str(i)], decimal_comma=comma).alias(name) for i, name in enumerate(names)])
+
+
+def _first_named(names: list[str]) -> list[str]:
+    """Name the first column if it alone has no name: pandas writes its index so."""
+    alone = len(names) > 1 and not names[0] and all(names[1:]) and UNNAMED not in names
+    return [UNNAMED, *names[1:]] if alone else names
 
 
 def checked_names(names: list[str], source: str) -> list[str]:

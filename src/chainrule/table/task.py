@@ -11,6 +11,7 @@ from chainrule.errors import TableError
 from chainrule.table.cells import KIND_NAMES, kind_of, present
 from chainrule.table.frame import as_column
 from chainrule.table.say import at_rows, count
+from chainrule.table.strays import strays
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,8 +55,8 @@ def infer_task(values: object, task: str | None = None, column: str = "target") 
         column: what messages call the column.
 
     Raises:
-        TableError: no value at all, one class only, a constant number, a class for each row, infinite values, or a
-            `task` that the values cannot be.
+        TableError: no value at all, one class only, a constant number, a class for each row, infinite values, numbers
+            but for a few cells, or a `task` that the values cannot be.
 
     Example:
         >>> infer_task(["a", "b", "c", "a"], column="species")
@@ -73,6 +74,10 @@ def infer_task(values: object, task: str | None = None, column: str = "target") 
             f"The target {column!r} holds {KIND_NAMES[kind]}, which are neither classes nor numbers. Convert it, or "
             "name another."
         )
+    odd = strays(series) if task in (None, "regression") and not categorical else None
+    if odd is not None:
+        classes = "" if task else " To take the texts as classes, say task classification."
+        raise TableError(f"The target {column!r}: {odd}. {odd.remedy}.{classes}")
     different = cells.n_unique()
     if task == "regression":
         if kind != "number" or categorical:

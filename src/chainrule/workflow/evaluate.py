@@ -7,6 +7,7 @@ from typing import Any
 
 from chainrule.files import Model
 from chainrule.workflow.predict import encoders_of, score_model
+from chainrule.workflow.report import evaluation_text
 from chainrule.workflow.score import Score
 from chainrule.workflow.train import labeled_rows, open_table
 
@@ -22,7 +23,17 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         rows = {"scored": self.score.rows, "without_label": self.unlabeled}
-        return {"source": self.source, "target": self.target, "rows": rows, "score": self.score.to_dict()}
+        return {
+            "source": self.source,
+            "target": self.target,
+            "rows": rows,
+            "score": self.score.to_dict(),
+            "no_better_than_guessing": self.score.no_better is not None,
+        }
+
+    def __str__(self) -> str:
+        """The report of ``chainrule evaluate``."""
+        return evaluation_text(self)
 
 
 def evaluate(model: Model, table: Any) -> Evaluation:

@@ -40,7 +40,7 @@ def wilson(share: float, count: int) -> Interval:
 def log_loss(truth: Array, probabilities: Array) -> float:
     """Return −mean log p(true class); probabilities are kept 2⁻⁵² away from 0, so that one miss is not infinite."""
     p = np.asarray(probabilities, np.float64)[np.arange(len(truth)), truth]
-    return float(-np.mean(np.log(np.maximum(p, np.finfo(np.float64).eps))))
+    return float(-np.mean(np.log(np.maximum(p, np.finfo(np.float64).eps)))) + 0.0  # not −0
 
 
 def auc(truth: Array, scores: Array) -> float | None:

@@ -51,24 +51,44 @@ def score_model(model: Model, x: Array, truth: Array) -> Score:
 def predict(model: Model, table: Any, *, keep: Sequence[str] = (), source: str = "the table") -> Any:
     """Return a polars frame with a row for each row of the table: kept columns, the prediction, and probabilities.
 
-    Columns may stand in any order; further ones are not looked at. Raises TableError for missing columns, columns of
-    another kind than in training, and infinite cells.
+    Columns may stand in any order; further ones are not looked at. ``keep=["all"]`` keeps every column but those named
+    like a column of the result (an earlier prediction). Raises TableError for missing columns, columns of another kind
+    than in training, and infinite cells.
     """
     import polars as pl
 
     encoder, target = encoders_of(model)
     frame = as_frame(table)
     columns: dict[str, Any] = {}
-    names = list(frame.columns) if list(keep) == ["all"] and "all" not in frame.columns else list(dict.fromkeys(keep))
+    made_names = result_names(model)
+    every = keeps_all(frame, keep)
+    names = [name for name in frame.columns if name not in made_names] if every else list(dict.fromkeys(keep))
     for name in names:
         if name not in frame.columns:
             raise TableError(f"{source} has no column {name!r} to keep; it has: {', '.join(frame.columns)}")
         columns[name] = frame[name]
     values, probabilities = predict_values(model, encoder.transform(frame, source=source))
-    made: dict[str, Any] = {"prediction": values if probabilities is None else target.labels(values)}
-    if probabilities is not None:
-        made |= {f"probability_{c}": probabilities[:, i] for i, c in enumerate(target.classes)}
-    clash = [name for name in made if name in columns]
+    made = [values] if probabilities is None else [target.labels(values), *probabilities.T]
+    clash = [name for name in made_names if name in columns]
     if clash:
         raise TableError(f"the kept column {clash[0]!r} has the name of a column of the result; rename it in {source}")
-    return pl.DataFrame({**columns, **{k: v.tolist() if v.dtype == object else v for k, v in made.items()}})
+    made = [v.tolist() if v.dtype == object else np.ascontiguousarray(v) for v in made]
+    return pl.DataFrame({**columns, **dict(zip(made_names, made, strict=True))})
+
+
+def result_names(model: Model) -> list[str]:
+    """Return the names of the columns that predictions of a model are made of."""
+    _, target = encoders_of(model)
+    classes = () if target.kind == "regression" else target.classes
+    return ["prediction", *(f"probability_{c}" for c in classes)]
+
+
+def keeps_all(frame: Any, keep: Sequence[str]) -> bool:
+    """Return whether all columns are asked for: by the word all, unless a column is called so."""
+    return list(keep) == ["all"] and "all" not in frame.columns
+
+
+def left_out(model: Model, table: Any, keep: Sequence[str]) -> list[str]:
+    """Return the columns that ``keep=["all"]`` leaves out: those named like a column of the result."""
+    frame = as_frame(table)
+    return [name for name in result_names(model) if name in frame.columns] if keeps_all(frame, keep) else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,21 @@ class ClassificationScore:
     guess_class: Any
     log_loss: float
     auc: float | None
-    classes: list[Any]
-    support: list[int]
-    precision: list[float | None]
-    recall: list[float | None]
-    confusion: list[list[int]]
+    classes: list[Any] = field(repr=False)
+    support: list[int] = field(repr=False)
+    precision: list[float | None] = field(repr=False)
+    recall: list[float | None] = field(repr=False)
+    confusion: list[list[int]] = field(repr=False)
+
+    @property
+    def no_better(self) -> str | None:
+        """Why the model is no better than the guess, or None; rows of one class alone, all right, tell nothing."""
+        if self.accuracy > self.guess or self.accuracy == 1.0:
+            return None
+        return (
+            f"no better than guessing: {self.accuracy:.1%} of the rows are right, and always saying {self.guess_class} "
+            f"would be right in {self.guess:.1%}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {"task": "classification", **asdict(self)}
@@ -46,6 +56,15 @@ class RegressionScore:
     guess_value: float
     mae: float
     r2: float | None
+
+    @property
+    def no_better(self) -> str | None:
+        """Why the model is no better than the guess, or None; rows that are predicted exactly are no matter of luck."""
+        if self.rmse == 0.0 or (self.rmse < self.guess and (self.r2 is None or self.r2 > 0.0)):
+            return None
+        if self.rmse >= self.guess:
+            return f"no better than guessing: the RMSE is {self.rmse:.4g}, that of the mean {self.guess:.4g}"
+        return f"no better than guessing: R² is {self.r2:.4g}, that of the mean of these rows 0"
 
     def to_dict(self) -> dict[str, Any]:
         return {"task": "regression", **asdict(self)}

@@ -17,21 +17,27 @@ from chainrule.learn import Report, Run, fit, get_optimizer, get_schedule
 from chainrule.learn.optimizers import DEFAULT_RATES
 from chainrule.nn import choose
 from chainrule.table import (
+    Finding,
     TableEncoder,
     TargetEncoder,
     Task,
     as_frame,
     infer_task,
+    inspect_table,
     missing_labels,
     read_table,
     select_target,
 )  # fmt: skip
+from chainrule.table.cells import as_numbers
+from chainrule.table.say import at_rows
 from chainrule.workflow.network import build_objective, choose_head, encode_target
 from chainrule.workflow.predict import predict_values, score_model
+from chainrule.workflow.report import headline, training_text
 from chainrule.workflow.score import Score
 from chainrule.workflow.split import Split, split_rows
 
 Array = np.ndarray[Any, Any]
+EXTREME = 1000
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,13 @@ class TrainOptions:
     executor: str = "reference"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trained:
-    """What training a table gave: the model, its scores on the three parts, and what was decided on the way."""
+    """What training a table gave: the model, its scores on the three parts, and what was decided on the way.
+
+    ``findings`` are the errors and warnings of ``inspect_table``, in the columns that were not ignored; ``print`` shows
+    the report.
+    """
 
     model: Model
     run: Run
@@ -70,6 +80,20 @@ class Trained:
     seconds: float
     test_source: str | None
     scores: dict[str, Score] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    from_file: bool = False
+
+    def __str__(self) -> str:
+        """The report of ``chainrule train``."""
+        return training_text(self)
+
+    def __repr__(self) -> str:
+        return f"<Trained {headline(self)}>"
+
+    @property
+    def no_better(self) -> str | None:
+        """Why the model is no better than guessing on the test rows (without any: the training rows), or None."""
+        return self.scores["test" if "test" in self.scores else "training"].no_better
 
     @property
     def gap(self) -> float | None:
@@ -103,6 +127,8 @@ class Trained:
             "seconds": self.seconds,
             "scores": {part: score.to_dict() for part, score in self.scores.items()},
             "gap": self.gap,
+            "findings": [asdict(finding) for finding in self.findings],
+            "no_better_than_guessing": self.no_better is not None,
         }
 
 
@@ -161,6 +187,7 @@ def train(
     encoder = TableEncoder.fit(frame, target=target, ignore=options.ignore, rows=training, source=source)
     target_encoder = TargetEncoder.fit(values, task, training, column=target)
     head = choose_head(target_encoder, options.loss)
+    findings = warnings_about(frame, target, options, task)
 
     inputs = encoder.transform(frame, source=source)  # of the whole table, so that an error names the table's own row
 
@@ -210,7 +237,36 @@ def train(
         seconds=seconds,
         test_source=test_source,
         scores=scores,
+        findings=findings,
+        from_file=isinstance(table, str | PathLike),
     )
+
+
+def warnings_about(frame: Any, target: str, options: TrainOptions, task: Task) -> tuple[Finding, ...]:
+    """Return what spoils learning from a table, or the score: an extreme target first, then what inspection found.
+
+    All rows are looked at: a million rows of 26 columns take about 14 seconds, no more than a few epochs of them.
+    """
+    used = frame.drop([name for name in options.ignore if name != target], strict=False)
+    found = inspect_table(used, target, options.task).findings
+    extreme = [] if task.is_classification else extreme_targets(used[target], target)
+    return (*extreme, *(finding for finding in found if finding.severity != "note"))
+
+
+def extreme_targets(values: Any, target: str) -> list[Finding]:
+    """Return a warning of cells with |value − median| > 1000 × interquartile range, which no spread explains."""
+    numbers = as_numbers(values) / 4  # so that no difference overflows
+    known = numbers[np.isfinite(numbers)]
+    low, median, high = np.quantile(known, [0.25, 0.5, 0.75])
+    rows = np.flatnonzero(np.abs(numbers - median) > EXTREME * (high - low))
+    if low == high or not len(rows):
+        return []
+    message = (
+        f"{target} is {4 * numbers[rows[0]]:.4g} in {at_rows(rows)}, farther from the median {4 * median:.4g} than "
+        f"{EXTREME:,} times the interquartile range: such a cell decides the loss and every score. Correct it, or "
+        "leave the row out."
+    )
+    return [Finding("warning", target, message)]
 
 
 def labeled_rows(model: Model, frame: Any, source: str) -> tuple[Array, Array, int]:

@@ -1,0 +1,63 @@
+"""What traced values refuse, each with the wrong and the right spelling side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from chainrule.errors import TraceError
+from chainrule.graph import Node
+
+Refusal = Callable[..., NoReturn]
+
+
+def _refuse(what: str, why: str, *spellings: tuple[str, str]) -> Refusal:
+    shown = "".join(f"\n  wrong:  {wrong}\n  right:  {right}" for wrong, right in spellings)
+
+    def refusal(self: Node, *arguments: Any, **options: Any) -> NoReturn:
+        raise TraceError(f"{what}: {why}{shown}")
+
+    return refusal
+
+
+_NUMBER = "this value is traced, it has no number yet"
+_LATER = ("inside the function", "return it, and look at the result")
+REFUSALS: Mapping[str, Refusal] = {
+    "__array__": _refuse(
+        "a traced value cannot be put into a NumPy array",
+        _NUMBER,
+        ("np.array([x[0] * x[1], x[2]])", "np.stack([x[0] * x[1], x[2]])"),
+    ),
+    "__float__": _refuse(
+        "a traced value cannot become a Python float",
+        _NUMBER,
+        ("math.exp(x), float(x)", "np.exp(x), x"),
+        ("y = np.zeros(2); y[0] = x[0]; y[1] = 1.0", "y = np.stack([x[0], 1.0])"),
+    ),
+    "__int__": _refuse("a traced value cannot become a Python int", _NUMBER, ("int(x)", "np.floor(x)")),
+    "__complex__": _refuse("a traced value cannot become a complex number", _NUMBER, ("complex(x)", "x")),
+    "__bool__": _refuse(
+        "a traced value cannot decide an if, while, and, or, not",
+        _NUMBER,
+        ("y = a if x > 0 else b", "y = np.where(x > 0, a, b)"),
+        ("a and b, a or b, not a, 0 < x < 1", "a & b, a | b, ~a, (0 < x) & (x < 1)"),
+        ("max(x, 0.0), sorted(x)", "np.maximum(x, 0.0); sorting is not available"),
+        ("while x > 1: x = x / 2", "x, converged = cr.iterate(x, lambda x: x / 2, lambda x: x <= 1, at_most=100)"),
+    ),
+    "__index__": _refuse(
+        "a traced value cannot be an index of a Python list or a range",
+        _NUMBER,
+        ("rows[i]", "cr.ops.take(np.asarray(rows), i)"),
+        ("for _ in range(k)", "cr.scan(body, start, length=10), with a fixed number of trips"),
+    ),
+    "__setitem__": _refuse(
+        "a traced value cannot be changed in place",
+        "it is a node of a graph",
+        ("x[0] = 1.0", "x = np.where(np.arange(3) == 0, 1.0, x)"),
+    ),
+    "__contains__": _refuse("a traced value cannot be searched with in", _NUMBER, ("1.0 in x", "~np.all(x != 1.0)")),
+    "__format__": _refuse("a traced value cannot be formatted", _NUMBER, (f"f'{{x:.2f}}' {_LATER[0]}", _LATER[1])),
+    "__round__": _refuse("a traced value cannot be rounded", _NUMBER, ("round(x)", "np.floor(x + 0.5)")),
+    "item": _refuse("a traced value has no item()", _NUMBER, (f"x.item() {_LATER[0]}", "x; " + _LATER[1])),
+    "tolist": _refuse("a traced value has no tolist()", _NUMBER, (f"x.tolist() {_LATER[0]}", "x; " + _LATER[1])),
+}
