@@ -176,7 +176,7 @@ class Maker:
         if empty:
             name = "sum"
         if name == "argmax":
-            return new_node(TABLE[name], (x,), {"axes": (int(self.rng.integers(x.ndim)),)})
+            return new_node(TABLE[name], (x,), {"axes": (int(self.rng.integers(max(x.ndim, 1))),)})
         axes = tuple(i for i in range(x.ndim) if self.rng.random() < 0.6)
         return new_node(TABLE[name], (x,), {"axes": axes})
 

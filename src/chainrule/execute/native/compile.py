@@ -8,9 +8,10 @@ from typing import Any
 from chainrule.errors import ExecutionError
 from chainrule.execute.native import nests
 from chainrule.execute.native.emit import Function, Module
+from chainrule.execute.native.frame import Frame, carried_loop, walk
 from chainrule.execute.native.layout import Extent, Slot, View, as_extent, collapse, contiguous, product, whole
 from chainrule.execute.native.matmul import ARGUMENTS
-from chainrule.execute.native.nests import Frame
+from chainrule.execute.native.reductions import reduction_nest
 from chainrule.execute.native.schedule import REDUCTIONS, is_alias, is_elementwise, make_schedule, unsupported
 from chainrule.execute.native.threefry import encrypt
 from chainrule.execute.native.vector import Value, VectorBuilder, literal
@@ -92,7 +93,7 @@ class Compiler:
                 continue
             views[node] = wanted.get(node) or self.temporary(node.type)
             if node.op.name in REDUCTIONS:
-                nests.reduction_nest(self.frame, node, absorbed, view_of, views[node])
+                reduction_nest(self.frame, node, absorbed, view_of, views[node])
             else:
                 HEAVY[node.op.name](self, node, [view_of(o) for o in node.operands], views[node])
         final = []
@@ -325,7 +326,7 @@ def _argmax(c: Compiler, node: Node, operands: list[View], target: View) -> None
                 return builder.select(taken, value, best)
 
             first = frame.load(at, x.dtype)
-            nests.carried_loop(frame, "0", frame.dim(x.shape[axis]), 1, first, better)
+            carried_loop(frame, "0", frame.dim(x.shape[axis]), 1, first, better)
             result = f.put(f"load i64, ptr {place}")
             to = frame.step(pointers[1], "i64", f.times(number, frame.dim(steps[1])))
             frame.store(Value(result, "i64", 1), to)
@@ -333,7 +334,7 @@ def _argmax(c: Compiler, node: Node, operands: list[View], target: View) -> None
         frame.loop(length, one)
 
     dims, strides = collapse(source.shape, [list(source.strides), list(target.strides)])
-    nests.walk(frame, dims, [source, target], strides, inner)
+    walk(frame, dims, [source, target], strides, inner)
 
 
 HEAVY: Mapping[str, Any] = {

@@ -15,9 +15,9 @@ import numpy as np
 from chainrule.execute.native import engine, nests
 from chainrule.execute.native.arena import Buffers
 from chainrule.execute.native.compile import Compiler
+from chainrule.execute.native.frame import Frame
 from chainrule.execute.native.layout import View, whole
 from chainrule.execute.native.link import link
-from chainrule.execute.native.nests import Frame
 from chainrule.execute.program import Program
 from chainrule.graph import Graph, Type, flatten, simplify, unflatten
 
