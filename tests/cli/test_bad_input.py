@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from chainrule.cli import main
 from chainrule.errors import ChainruleError
 from chainrule.files import load
 from chainrule.table import read_table
@@ -115,14 +116,14 @@ def test_tables_that_train_refuses(kind: str, cli: Any, table: Any, tmp_path: Pa
     result = cli("train", path, "--target", "y", *QUICK)
     assert (result.code, result.out) == (1, "")
     assert re.search(message, result.err), result.err
-    assert result.err.startswith("error: ")
+    assert result.err.startswith("Error: ")
     assert result.err.count("\n") == 1, "one line"
     assert "Traceback" not in result.err
     assert "chainrule itself failed" not in result.err
     assert {p.name for p in tmp_path.iterdir()} == before, "no model, and nothing else, is written"
     with pytest.raises(ChainruleError) as caught:
         train(path, "y", OPTIONS)
-    assert f"error: {caught.value}\n" == result.err
+    assert f"Error: {caught.value}\n" == result.err
 
 
 def x_of(path: Path, column: str) -> np.ndarray[Any, Any]:
@@ -333,16 +334,16 @@ def test_bad_model_files(kind: str, command: str, cli: Any, models: Any) -> None
     Path("bad.chainrule").write_bytes(bad)
     result = cli(command, "bad.chainrule", PENGUINS)
     assert (result.code, result.out) == (1, "")
-    assert result.err.startswith(f"error: {message}")
+    assert result.err.startswith(f"Error: {message}")
     assert result.err.count("\n") == 1
     with pytest.raises(ChainruleError) as caught:
         load("bad.chainrule")
-    assert result.err == f"error: {caught.value}\n"
+    assert result.err == f"Error: {caught.value}\n"
 
 
 def test_no_model_file(cli: Any) -> None:
     result = cli("predict", "nothing.chainrule", PENGUINS)
-    assert (result.code, result.err) == (1, "error: there is no file nothing.chainrule\n")
+    assert (result.code, result.err) == (1, "Error: there is no file nothing.chainrule\n")
 
 
 def test_model_and_table_swapped(cli: Any, models: Any) -> None:
@@ -355,7 +356,7 @@ def test_a_learning_rate_that_diverges(cli: Any, tmp_path: Path) -> None:
     result = cli("train", PENGUINS, "-t", "species", "--optimizer", "sgd", "--lr", "1e30", "--epochs", "3")
     assert (result.code, result.out) == (1, "")
     message = (
-        r"error: the training diverged at step \d+, epoch 1: \w+ in layer '\w+' gave .*; try a smaller learning rate"
+        r"Error: the training diverged at step \d+, epoch 1: \w+ in layer '\w+' gave .*; try a smaller learning rate"
     )
     assert re.match(message, result.err), result.err
     assert "No model was saved" in result.err
@@ -375,7 +376,9 @@ def test_a_prediction_column_among_the_inputs(cli: Any) -> None:
 
 def test_inspect_reports_what_train_refuses(cli: Any, table: Any) -> None:
     """A table that can be read is shown with its findings; one that cannot be read ends with the reader's error."""
-    assert cli("inspect", table({7: "inf,red,1"}), "-t", "y").code == 0
+    found = cli("inspect", table({7: "inf,red,1"}), "-t", "y")
+    assert (found.code, found.err) == (1, "")
+    assert "infinite in row 7" in found.out
     result = cli("inspect", table(header="x,x,y"), "-t", "y")
     assert (result.code, result.out) == (1, "")
     assert "are both named 'x'" in result.err
@@ -392,19 +395,29 @@ def test_whatever_happens_there_is_one_line(error: Exception, cli: Any, monkeypa
     assert (result.code, result.out) == (1, "")
     assert result.err.count("\n") == 1
     said = {
-        MemoryError: "error: the memory of this machine is not enough for this table or network",
-        RuntimeError: "error: chainrule itself failed (RuntimeError: surprise). Please report it, with what --debug",
-        OSError: "error: [Errno 5] Input/output error",
+        MemoryError: "Error: the memory of this machine is not enough for this table or network",
+        RuntimeError: "Error: chainrule itself failed (RuntimeError: surprise). Please report it, with what --debug",
+        OSError: "Error: [Errno 5] Input/output error",
     }
     assert result.err.startswith(said[type(error)])
     with pytest.raises(type(error)):
         cli("inspect", PENGUINS, "--debug")
 
 
-def test_ctrl_c_outside_the_training(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "place", ["chainrule.table.read_table", "typer.core.TyperGroup.make_context", "chainrule.cli.app.app"]
+)
+def test_ctrl_c_outside_the_training(
+    place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While a table is read, while arguments are read, and before."""
+
     def stop(*arguments: Any, **more: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("chainrule.table.read_table", stop)
-    result = cli("inspect", PENGUINS)
-    assert (result.code, result.out, result.err) == (130, "", "interrupted\n")
+    monkeypatch.setattr(place, stop)
+    monkeypatch.setattr("sys.argv", ["chainrule", "inspect", str(PENGUINS)])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 130
+    assert capsys.readouterr() == ("", "interrupted\n")

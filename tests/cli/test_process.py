@@ -42,7 +42,7 @@ def test_exit_codes_and_streams(tmp_path: Path) -> None:
     problem = run("train", PENGUINS, "-t", "specis")
     assert problem.returncode == 1
     assert problem.stdout == ""
-    assert problem.stderr.startswith("error: There is no column 'specis' to be the target. Did you mean 'species'?")
+    assert problem.stderr.startswith("Error: There is no column 'specis' to be the target. Did you mean 'species'?")
     assert len(problem.stderr.splitlines()) == 1
     usage = run("train", PENGUINS)
     assert usage.returncode == 2
@@ -137,7 +137,7 @@ def test_a_full_disk_behind_stdout_is_said(tmp_path: Path) -> None:
         line = f"{' '.join(COMMAND)} {command} > /dev/full"
         result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, env=BUFFERED)
         assert result.returncode == 1
-        assert result.stderr == "error: [Errno 28] No space left on device\n"
+        assert result.stderr == "Error: [Errno 28] No space left on device\n"
 
 
 def test_a_terminal_without_utf_8_is_no_crash() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest
 
 from chainrule.files import load
 from chainrule.table import read_table
-from chainrule.workflow import evaluate
+from chainrule.workflow import ClassificationScore, evaluate
 from chainrule.workflow import predict as predict_table
+from chainrule.workflow.metrics import Interval
+from chainrule.workflow.report import class_text
 
 PENGUINS = Path(__file__).parents[2] / "examples" / "penguins.csv"
 QUICK = ["--hidden", "4", "--epochs", "3"]
@@ -173,7 +176,7 @@ def test_inspect_of_a_good_table(cli: Any) -> None:
 def test_inspect_of_a_bad_table(cli: Any, table: Any) -> None:
     lines = {i: f"{i},5,,{'inf' if i == 7 else i},{i % 2}" for i in range(1, 61)}
     result = cli("inspect", table(lines, header="a,five,nothing,inf,y"), "--target", "y")
-    assert result.code == 0
+    assert result.code == 1  # inf is an error
     fits(result.out)
     assert "nothing wrong" not in result.out
     text = flat(result.out)
@@ -340,3 +343,104 @@ def test_same_command_same_bytes(cli: Any, tmp_path: Path) -> None:
         cli("train", PENGUINS, "-t", "species", *QUICK, "-q", "--out", name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert json.loads(json.dumps(load(tmp_path / "a").about))["source"] == "penguins.csv"
+
+
+def test_a_model_that_was_replaced_is_said(cli: Any, tmp_path: Path) -> None:
+    command = ["train", PENGUINS, "-t", "species", *QUICK]
+    assert "replaced" not in cli(*command).out
+    again = cli(*command)
+    fits(again.out)
+    assert "saved penguins.chainrule (replaced an older model) to use it" in flat(again.out)
+    assert cli(*command, "--json").json["replaced"] is True
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links")
+def test_a_symbolic_link_is_followed(cli: Any, tmp_path: Path, models: Any) -> None:
+    (tmp_path / "there").mkdir()
+    for link, target in (("m", "there/real.chainrule"), ("p.csv", "there/real.csv")):
+        (tmp_path / link).symlink_to(target)
+    assert cli("train", PENGUINS, "-t", "species", *QUICK, "--out", "m", "-q").code == 0
+    assert cli("predict", "m", PENGUINS, "--out", "p.csv", "-q").code == 0
+    assert (tmp_path / "m").is_symlink()
+    assert (tmp_path / "p.csv").is_symlink()
+    assert load(tmp_path / "there/real.chainrule").about["source"] == "penguins.csv"
+    assert (tmp_path / "there/real.csv").read_text().startswith("prediction,")
+
+
+def test_keep_all_of_an_earlier_output(cli: Any, models: Any) -> None:
+    command = ["predict", models["sex"]]
+    assert cli(*command, PENGUINS, "--keep", "all", "--out", "first.csv", "-q").code == 0
+    again = cli(*command, "first.csv", "--keep", "all")
+    assert again.code == 0
+    assert again.out.splitlines()[0].endswith(",year,prediction,probability_female,probability_male")
+    assert flat(again.err) == (
+        "Note: not kept, since the result has columns of these names: prediction, probability_female, probability_male "
+    )
+    assert cli(*command, "first.csv", "--keep", "all", "-q").err == ""
+
+
+def test_warnings_stand_before_the_scores(cli: Any) -> None:
+    generator = random.Random(3)
+    rows = [(i, generator.random(), "abc"[i % 3]) for i in range(90)]
+    columns = zip(*rows, strict=True)
+    frame = pl.DataFrame(dict(zip(("row", "x", "y"), columns, strict=True)))
+    frame = frame.with_columns(copy=pl.col("y"), copy2=pl.col("y"), copy3=pl.col("y"), empty=pl.lit(None))
+    frame.write_csv("bad.csv")
+    result = cli("train", "bad.csv", "-t", "y", *QUICK)
+    fits(result.out)
+    before, _, _ = result.out.partition("accuracy")
+    text = flat(before)
+    assert "warning copy may give y away: it has the same values with other names" in text
+    assert re.search(r"and \d more: chainrule inspect bad\.csv --target y $", text)
+    assert "empty has no value" not in text  # left out, as said above
+    found = cli("train", "bad.csv", "-t", "y", *QUICK, "--json").json["findings"]
+    assert {f["column"] for f in found} == {"row", "copy", "copy2", "copy3", "empty"}
+    ignored = cli("train", "bad.csv", "-t", "y", *QUICK, "--ignore", "row,copy,copy2,copy3,empty", "--json").json
+    assert ignored["findings"] == []
+
+
+def test_no_better_than_guessing_is_said(cli: Any) -> None:
+    generator = random.Random(4)
+    data = {"x": [generator.random() for _ in range(200)], "y": [generator.choice("aaab") for _ in range(200)]}
+    pl.DataFrame(data).write_csv("noise.csv")
+    result = cli("train", "noise.csv", "-t", "y", *QUICK)
+    fits(result.out)
+    assert re.search(r"warning no better than guessing: [\d.]+ % of the rows are right, and alw", flat(result.out))
+    assert cli("train", "noise.csv", "-t", "y", *QUICK, "--json").json["no_better_than_guessing"] is True
+    assert "no better than guessing" in cli("evaluate", "noise.chainrule", "noise.csv").out
+
+
+def scored(names: list[str], confusion: list[list[int]]) -> ClassificationScore:
+    rows = [sum(row) for row in confusion]
+    shares: list[float | None] = [0.5] * len(names)
+    return ClassificationScore(
+        sum(rows), 0.5, Interval(0.4, 0.6), 0.1, names[0], 1.0, 0.5, names, rows, shares, shares, confusion
+    )
+
+
+def test_classes_of_long_names_are_numbered() -> None:
+    names = ["a very long name of a class, the first", "a very long name of a class, the second", "short"]
+    lines = class_text(scored(names, [[3, 1, 0], [0, 4, 0], [2, 0, 2]]))
+    fits("\n".join(lines))
+    assert re.fullmatch(r"class +rows +precision +recall +→1 +→2 +→3", lines[0])
+    assert re.fullmatch(r"3 short +4 +0\.500 +0\.500 +2 +0 +2", lines[-2])
+    assert "1 a very long name of a class, the first" in flat(" ".join(line[:18] for line in lines[1:4]))
+
+
+def test_many_classes_say_what_is_confused() -> None:
+    confusion = [[9 if i == j else 0 for j in range(20)] for i in range(20)]
+    confusion[3][5], confusion[4][0] = 7, 8
+    text = "\n".join(class_text(scored([f"k{i}" for i in range(20)], confusion)))
+    fits(text)
+    assert "→" not in text
+    assert "most confused k4 taken for k0: 8 rows k3 taken for k5: 7 rows" in flat(text)
+
+
+def test_column_names_are_shown_in_full_by_inspect(cli: Any) -> None:
+    names = [f"measurement of the outer diameter, {side}" for side in ("left", "right")]
+    pl.DataFrame({name: [1.5, 2.5, 3.5] for name in names}).write_csv("long.csv")
+    result = cli("inspect", "long.csv")
+    fits(result.out)
+    shown = flat(" ".join(line[:22] for line in result.out.splitlines()[3:]))
+    for name in names:
+        assert name in shown

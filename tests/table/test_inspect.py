@@ -186,7 +186,7 @@ def test_spellings() -> None:
         "them alike if they mean the same."
     )
     feature = said(inspect_table(table(x=["a b", "ab", "c", "C"] * (N // 4)), "y"), "x", "warning")
-    assert "('a b' = 'ab' and 'C' = 'c')" in feature
+    assert "('C' = 'c' and 'a b' = 'ab')" in feature
     assert not inspect_table(table(x=["straße", "other"] * (N // 2)), "y").findings
 
 
@@ -202,7 +202,11 @@ def test_missing_codes(code: float) -> None:
 
 
 def test_no_missing_codes() -> None:
-    for values in ([0, 999] * (N // 2), [1000 + i for i in range(N - 2)] + [9999] * 2, [0.5, 1.5, 1998, 1998] * 50):
+    for values in (
+        [0, 999] * (N // 2),
+        [1000 + 10 * i for i in range(N - 2)] + [9999] * 2,
+        [0.5, 1.5, 1998, 1998] * 50,
+    ):
         assert not any("missing" in each.message for each in inspect_table(table(x=values), "y").findings)
 
 

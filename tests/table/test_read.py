@@ -167,7 +167,7 @@ def test_a_first_column_without_a_name(tmp_path: Path) -> None:
     }
     for header in (",column 1", ",a,", ",,a"):
         rows = ",".join("1" * (header.count(",") + 1))
-        with pytest.raises(TableError, match="column 1 of . has an empty name"):
+        with pytest.raises(TableError, match=r"column 1 of . has an empty name"):
             read_table(write(tmp_path, f"{header}\n{rows}\n"))
 
 

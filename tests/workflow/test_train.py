@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 from sklearn import metrics as sk
 
 import chainrule as cr
 from chainrule.errors import TableError, TraceError, TrainingError
 from chainrule.files import load, save
-from chainrule.table import read_table
+from chainrule.learn.progress import Report, show_progress
+from chainrule.table import TargetEncoder, Task, read_table
 from chainrule.workflow import ClassificationScore, RegressionScore, Trained, TrainOptions, predict, train
+from chainrule.workflow.score import score_classes, score_numbers
 from chainrule.workflow.split import split_rows
 
 PENGUINS = Path(__file__).parents[2] / "examples" / "penguins.csv"
@@ -456,3 +460,67 @@ def test_ties_the_whole_package_together(tmp_path: Path) -> None:
     trained.model.save(tmp_path / "m.chainrule")
     x = trained.model.table.transform(PENGUINS_FRAME())  # type: ignore[union-attr]
     assert cr.load(tmp_path / "m.chainrule").predict(x).shape == (344, 3)
+
+
+# --- what is wrong with a table, and with a model ---------------------------------------------------------------------
+
+
+def test_an_extreme_target_is_named() -> None:
+    target = [1.5 * i for i in range(60)]
+    frame = {"x": [float(i % 7) for i in range(60)], "y": [*target[:-1], 1e38]}
+    trained = train(frame, "y", SMALL)
+    assert trained.findings[0].message.startswith(
+        "y is 1e+38 in row 60, farther from the median 44.25 than 1,000 times"
+    )
+    assert trained.to_dict()["findings"][0]["severity"] == "warning"
+    assert train({**frame, "y": target}, "y", SMALL).findings == ()
+
+
+def test_notes_are_no_findings_of_training(species: Trained, sex: Trained) -> None:
+    assert species.findings == ()
+    assert [finding.column for finding in sex.findings] == ["sex"]
+    assert "these 11 rows are left out" not in str(sex)  # it has a line of its own
+
+
+def test_a_class_of_one_row_is_an_error_that_training_says() -> None:
+    frame = {"x": [0.1 * i * (-1) ** i for i in range(60)], "y": ["once", *["a", "b", "b"] * 19, "a", "b"]}
+    trained = train(frame, "y", SMALL)
+    assert trained.findings[0].severity == "error"
+    assert "warning        The class 'once' of y has one row only" in str(trained)
+
+
+def test_print_shows_the_report_and_repr_one_line(species: Trained, mass: Trained) -> None:
+    assert str(species).startswith("table          penguins.csv: 344 rows")
+    assert "saved" not in str(species)
+    for trained in (species, mass):
+        assert "\n" not in repr(trained)
+        assert len(repr(trained)) < 120
+        assert max(map(len, map(repr, trained.scores.values()))) < 300
+    assert repr(mass).startswith("<Trained body_mass_g from penguins.csv: test RMSE ")
+
+
+def test_no_better_than_guessing() -> None:
+    target = TargetEncoder.fit(pl.Series(["a", "b"] * 4), Task("binary", ""), np.arange(8), column="y")
+    sure, truth = np.array([[0.9, 0.1]] * 4), np.array([0, 0, 1, 0])
+    said = score_classes(target, truth, sure, 0).no_better
+    assert said is not None
+    assert said.replace("\xa0", " ") == (
+        "no better than guessing: 75.0 % of the rows are right, and always saying a would be right in 75.0 %"
+    )
+    assert score_classes(target, truth, np.eye(2)[truth], 0).no_better is None
+    alone = score_classes(target, truth[:1], np.array([[1.0, 0.0]]), 0)
+    assert alone.no_better is None
+    assert str(alone.log_loss) == "0.0"
+    numbers = np.array([1.0, 2.0, 3.0])
+    assert score_numbers(numbers, numbers + 0.1, 2.0).no_better is None
+    assert score_numbers(numbers, numbers, 2.0).no_better is None
+    assert "the RMSE is 2, that of the mean 0.8165" in str(score_numbers(numbers, numbers + 2, 2.0).no_better)
+    assert "R² is -0.5" in str(score_numbers(numbers, numbers + 1, 9.0).no_better)
+
+
+@pytest.mark.parametrize(("step", "shown"), [(0, "1/20"), (1, "1/20"), (7, "1/20"), (8, "2/20"), (77, "11/20")])
+def test_the_bar_shows_the_epoch_of_the_last_step(step: int, shown: str) -> None:
+    screen = Console(file=StringIO(), force_terminal=True, width=80)
+    with show_progress(20 * 7, True, screen) as listen:
+        listen(Report(step, 20 * 7, min(step // 7 + 1, 20), 20, 0.5, 0.6, "early"))
+    assert f"epoch {shown}" in screen.file.getvalue()  # type: ignore[attr-defined]

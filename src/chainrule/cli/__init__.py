@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C at any time, while the command is still loaded too, ends it with one word and 130."""
+    """Run the command line; Ctrl-C, also while it is still being loaded, ends it with one word and exit code 130."""
     try:
         from chainrule.cli.app import app
 

@@ -237,8 +237,8 @@ def inspect(
 
         found = inspect_table(read_table(table), target, task, source=table.name)
         typer.echo(json_text(found.to_dict()) if as_json else inspection_text(found))
-        if found.errors:
-            raise typer.Exit(1)
+    if found.errors:
+        raise typer.Exit(1)
 
 
 @app.command(short_help="Train a network on a table, test it on unseen rows, and save it.")

@@ -43,8 +43,7 @@ def show_progress(steps: int, has_validation: bool, console: Any = None) -> Iter
         task = bar.add_task("training", total=steps, epoch="1", loss="–", validation="–")
 
         def listen(report: Report) -> None:
-            at_end = report.step and report.step % (steps // report.epochs) == 0  # the next epoch has not begun
-            epoch = report.step // (steps // report.epochs) if at_end else report.epoch
+            epoch = max(1, -(-report.step * report.epochs // steps))  # the one of the last step that was made
             bar.update(
                 task,
                 completed=report.step,

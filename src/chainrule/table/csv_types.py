@@ -14,8 +14,8 @@ MISSING = ("", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "null", "NULL", "None",
 INTEGER = r"^[+-]?[0-9]+$"
 FLOAT = r"^[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity))$"
 DECIMAL_COMMA = r"^[+-]?(?:[0-9]+,?[0-9]*|,[0-9]+)(?:[eE][+-]?[0-9]+)?$"
-# Thousands commas: in whole numbers, or in numbers that all have a point. A column that mixes these is left alone: among
-# 1.5 and 2.25 a cell 1,769 may be the 1.769 of another country.
+# Thousands commas: in whole numbers, or in numbers that all have a point. A column that mixes these is left alone:
+# among 1.5 and 2.25 a cell 1,769 may be the 1.769 of another country.
 GROUPED = r"^[+-]?(?:0|[1-9][0-9]{0,2}(?:,[0-9]{3})*)$"
 GROUPED_POINT = r"^[+-]?(?:0|[1-9][0-9]{0,2}(?:,[0-9]{3})*)\.[0-9]+$"
 # Beside a currency or percent sign, commas may stand in some cells only.

@@ -28,8 +28,8 @@ def read_table(path: str | os.PathLike[str]) -> pl.DataFrame:
     are stripped, and each column is, decided from all of its cells, integer, float, boolean (true, false), date
     (2024-05-31, with or without a time) or text. Numbers may have thousands commas (1,769), or all the same currency or
     percent sign ($9,067.00; 12 %, which is 12). A first column without a name, as pandas writes its index, is named
-    "column 1". Cells that are empty, NA, N/A, NaN, null, None or ? are missing. Where the delimiter is a semicolon or a tab, a
-    column whose cells all fit may use the decimal comma.
+    "column 1". Cells that are empty, NA, N/A, NaN, null, None or ? are missing. Where the delimiter is a semicolon or a
+    tab, a column whose cells all fit may use the decimal comma.
 
     Args:
         path: the file; UTF-8, with or without byte order mark.

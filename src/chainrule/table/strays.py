@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHARE = 0.9  # of the present cells that must be numbers
-FEWEST = 10  # different numbers; fewer may be the codes of a category
+MOST_CODES = 10  # different numbers that may still be the codes of a category
 LETTERED = r"^[A-Za-z]{1,3}[-. ]?[0-9]"  # V57 or B12: codes, some of which are written with digits alone
 
 
@@ -55,7 +55,7 @@ class Strays:
 def strays(column: pl.Series) -> Strays | None:
     """Return the cells that keep a column of texts from being numbers, or None if it has none or is really text.
 
-    At least 90 % of the present cells must be numbers written in one way, at least ten of them different. Declared
+    At least 90 % of the present cells must be numbers written in one way, more than ten of them different. Declared
     categories, numbers with leading zeros, and codes such as V57 are texts.
 
     Example:
@@ -69,12 +69,16 @@ def strays(column: pl.Series) -> Strays | None:
         return None
     cells = without_missing(column).alias("cell")
     texts, times = cells.drop_nulls().value_counts(sort=True)
-    if len(texts) <= FEWEST:
+    if len(texts) <= MOST_CODES:
         return None
     masks = (texts.str.contains(pattern) for pattern in NUMBER_PATTERNS)
     reads = max(masks, key=lambda mask: int((times * mask).sum()))  # the first of equals
     numbers, present = int((times * reads).sum()), int(times.sum())
-    if not SHARE * present <= numbers < present or reads.sum() < FEWEST or texts.filter(reads).str.contains(CODE).any():
+    if (
+        not SHARE * present <= numbers < present
+        or reads.sum() <= MOST_CODES
+        or texts.filter(reads).str.contains(CODE).any()
+    ):
         return None
     odd = texts.filter(~reads)
     if odd.str.contains(LETTERED).all():

@@ -153,7 +153,7 @@ def class_text(score: ClassificationScore) -> list[str]:
         above, beside = [short(f"→{name}", room) for name in names], [short(name, 16) for name in names]
         if len(set(above)) < len(names) or len(set(beside)) < len(names):
             above = [f"→{i}" for i in range(1, len(names) + 1)]
-            beside = [f"{i} {name}" for i, name in enumerate(cut(names, 16), 1)]
+            beside = [f"{i} {name}".replace("\n", "\n  ") for i, name in enumerate(cut(names, 16), 1)]
         rows = zip(beside, numbers, score.confusion, strict=True)
         lines = columns([[*head, *above], *([name, *row, *map(str, counts)] for name, row, counts in rows)])
         if max(map(len, lines)) <= WIDTH:

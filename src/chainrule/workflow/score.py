@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.table import TargetEncoder
 from chainrule.workflow import metrics
+from chainrule.workflow.layout import percent
 from chainrule.workflow.metrics import Interval
 
 Array = np.ndarray[Any, Any]
@@ -37,8 +38,8 @@ class ClassificationScore:
         if self.accuracy > self.guess or self.accuracy == 1.0:
             return None
         return (
-            f"no better than guessing: {self.accuracy:.1%} of the rows are right, and always saying {self.guess_class} "
-            f"would be right in {self.guess:.1%}"
+            f"no better than guessing: {percent(self.accuracy)} of the rows are right, and always saying "
+            f"{self.guess_class} would be right in {percent(self.guess)}"
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -255,14 +255,16 @@ def warnings_about(frame: Any, target: str, options: TrainOptions, task: Task) -
 
 def extreme_targets(values: Any, target: str) -> list[Finding]:
     """Return a warning of cells with |value − median| > 1000 × interquartile range, which no spread explains."""
-    numbers = as_numbers(values) / 4  # so that no difference overflows
+    unit = 2.0**12  # so that neither a difference nor a thousand of them overflows
+    numbers = as_numbers(values) / unit
     known = numbers[np.isfinite(numbers)]
     low, median, high = np.quantile(known, [0.25, 0.5, 0.75])
     rows = np.flatnonzero(np.abs(numbers - median) > EXTREME * (high - low))
     if low == high or not len(rows):
         return []
+    value, middle = unit * numbers[rows[0]], unit * median
     message = (
-        f"{target} is {4 * numbers[rows[0]]:.4g} in {at_rows(rows)}, farther from the median {4 * median:.4g} than "
+        f"{target} is {value:.4g} in {at_rows(rows)}, farther from the median {middle:.4g} than "
         f"{EXTREME:,} times the interquartile range: such a cell decides the loss and every score. Correct it, or "
         "leave the row out."
     )

@@ -1,4 +1,4 @@
-"""Reductions along any axes, in an order that depends on the shape alone; what they alone read is computed on the way."""
+"""Reductions along any axes, in an order that depends on the shape alone."""
 
 from __future__ import annotations
 
