@@ -52,7 +52,21 @@ def test_random_graphs_node_by_node(block: int, fuzz: Any, native: Any) -> None:
 def test_products_of_every_remainder(k: int, dtype: Any, native: Any) -> None:
     """Rows and columns around every tile size, both operands as they are and transposed."""
     rng = np.random.default_rng(k)
-    for m, width in [(1, 1), (2, 7), (5, 8), (6, 9), (7, 15), (11, 16), (13, 17), (24, 31), (25, 33), (3, 100)]:
+    for m, width in [
+        (1, 1),
+        (24, 16),
+        (25, 37),
+        (31, 130),
+        (2, 7),
+        (5, 8),
+        (6, 9),
+        (7, 15),
+        (11, 16),
+        (13, 17),
+        (24, 31),
+        (25, 33),
+        (3, 100),
+    ]:
         a, b = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, width)).astype(dtype)
         forms = {
             "a @ b": (lambda a, b: a @ b, a, b),

@@ -10,7 +10,7 @@ from chainrule.execute.native import nests
 from chainrule.execute.native.emit import Function, Module
 from chainrule.execute.native.frame import Frame, carried_loop, walk
 from chainrule.execute.native.layout import Extent, Slot, View, as_extent, collapse, contiguous, product, whole
-from chainrule.execute.native.matmul import ARGUMENTS
+from chainrule.execute.native.matmul import ARGUMENTS, block_width
 from chainrule.execute.native.reductions import reduction_nest
 from chainrule.execute.native.schedule import REDUCTIONS, is_alias, is_elementwise, make_schedule, unsupported
 from chainrule.execute.native.threefry import encrypt
@@ -154,13 +154,14 @@ def _matmul(c: Compiler, node: Node, operands: list[View], target: View) -> None
         nests.copy_nest(c.frame, b, packed)
         b = packed
     f, frame = c.f, c.frame
+    packed_block = c.temporary(Type(b.dtype, (b.shape[0], block_width(b.dtype, frame.vector_bytes))))
     name = f"matmul_{a.dtype}"
     c.products.add(name)
     f.module.declare(f"void @{name}({', '.join(ARGUMENTS)})")
     values = [
         frame.pointer(a), frame.dim(a.strides[0]), frame.dim(a.strides[1]), frame.pointer(b), frame.dim(b.strides[0]),
         frame.pointer(target), frame.dim(target.strides[0]), frame.dim(target.shape[0]), frame.dim(target.shape[1]),
-        frame.dim(a.shape[1]),
+        frame.dim(a.shape[1]), frame.pointer(packed_block),
     ]  # fmt: skip
     f.do(f"call void @{name}({', '.join(f'{k} {v}' for k, v in zip(ARGUMENTS, values, strict=True))})")
 

@@ -14,8 +14,16 @@ from chainrule.execute.native.layout import ITEM_BYTES
 
 TILES = {16: (4, 2), 32: (6, 2), 64: (8, 3)}
 """Rows and vectors of a tile by vector width: accumulators, one row of B and one element of A fill the registers."""
-HEAD = "(ptr %a, i64 %as0, i64 %as1, ptr %b, i64 %bs0, ptr %c, i64 %cs0, i64 %m, i64 %n, i64 %k)"
-ARGUMENTS = ("ptr", "i64", "i64", "ptr", "i64", "ptr", "i64", "i64", "i64", "i64")
+HEAD = "(ptr %a, i64 %as0, i64 %as1, ptr %b, i64 %bs0, ptr %c, i64 %cs0, i64 %m, i64 %n, i64 %k, ptr %pack)"
+ARGUMENTS = ("ptr", "i64", "i64", "ptr", "i64", "ptr", "i64", "i64", "i64", "i64", "ptr")
+PACK_FROM = 24
+"""From so many rows on, a block of columns of B is copied together first: every tile of rows reads it again, and its rows
+lie far apart in memory."""
+
+
+def block_width(dtype: str, vector_bytes: int) -> int:
+    """Return the columns of a full block: what has to fit a row of the copied block."""
+    return vector_bytes // ITEM_BYTES[dtype] * TILES[vector_bytes][1]
 
 
 def row_blocks(most: int) -> list[int]:
@@ -30,11 +38,18 @@ def kernel_text(dtype: str, vector_bytes: int) -> str:
     lanes = vector_bytes // ITEM_BYTES[dtype]
     rows, vectors = TILES[vector_bytes]
     f = Function(module, f"define void @matmul_{dtype}{HEAD}")
-    width = lanes * vectors
+    width = block_width(dtype, vector_bytes)
+    element = IR_TYPE[dtype]
+    many = f.put(f"icmp sge i64 %m, {PACK_FROM}")
     blocks = f.put(f"sdiv i64 %n, {width}")
     full = f.put(f"mul nsw i64 {blocks}, {width}")
     with f.loop("0", full, width) as j:
-        _column_block(f, dtype, lanes, vectors, rows, j, None)
+        start = f.put(f"getelementptr inbounds {element}, ptr %b, i64 {j}")
+        with f.when(many):
+            _pack(f, dtype, lanes, vectors, start)
+        base = f.put(f"select i1 {many}, ptr %pack, ptr {start}")
+        stride = f.put(f"select i1 {many}, i64 {width}, i64 %bs0")
+        _column_block(f, dtype, lanes, vectors, rows, j, (base, stride), None)
     rest = f.put(f"sub nsw i64 %n, {full}")
     for count in range(1, vectors + 1):
         above = f.put(f"icmp sgt i64 {rest}, {lanes * (count - 1)}")
@@ -42,9 +57,23 @@ def kernel_text(dtype: str, vector_bytes: int) -> str:
         both = f.put(f"and i1 {above}, {below}")
         with f.when(both):
             left = f.put(f"sub nsw i64 {rest}, {lanes * (count - 1)}")
-            _column_block(f, dtype, lanes, count, rows, full, _mask(f, left, lanes))
+            start = f.put(f"getelementptr inbounds {element}, ptr %b, i64 {full}")
+            _column_block(f, dtype, lanes, count, rows, full, (start, "%bs0"), _mask(f, left, lanes))
     f.finish()
     return module.text()
+
+
+def _pack(f: Function, dtype: str, lanes: int, vectors: int, start: str) -> None:
+    """Copy a block of columns of B so that its rows lie next to each other."""
+    element, align = IR_TYPE[dtype], ITEM_BYTES[dtype]
+    kind = f"<{lanes} x {element}>"
+    with f.loop("0", "%k") as row:
+        source = f.put(f"getelementptr inbounds {element}, ptr {start}, i64 {f.times(row, '%bs0')}")
+        target = f.put(f"getelementptr inbounds {element}, ptr %pack, i64 {f.times(row, str(lanes * vectors))}")
+        for v in range(vectors):
+            at = f.put(f"getelementptr inbounds {element}, ptr {source}, i64 {v * lanes}")
+            to = f.put(f"getelementptr inbounds {element}, ptr {target}, i64 {v * lanes}")
+            f.do(f"store {kind} {f.put(f'load {kind}, ptr {at}, align {align}')}, ptr {to}, align {align}")
 
 
 def _mask(f: Function, count: str, lanes: int) -> str:
@@ -56,7 +85,9 @@ def _mask(f: Function, count: str, lanes: int) -> str:
     return f.put(f"icmp slt {kind} <{numbers}>, {every}")
 
 
-def _column_block(f: Function, dtype: str, lanes: int, vectors: int, most: int, j: str, mask: str | None) -> None:
+def _column_block(
+    f: Function, dtype: str, lanes: int, vectors: int, most: int, j: str, columns: tuple[str, str], mask: str | None
+) -> None:
     """Compute all rows of a block of columns: tiles of full height, then what is left."""
     begin = "0"
     for height in row_blocks(most):
@@ -65,11 +96,15 @@ def _column_block(f: Function, dtype: str, lanes: int, vectors: int, most: int, 
         size = f.put(f"mul nsw i64 {tiles}, {height}")
         end = f.put(f"add nsw i64 {begin}, {size}")
         with f.loop(begin, end, height) as i:
-            _tile(f, dtype, lanes, vectors, height, i, j, mask)
+            _tile(f, dtype, lanes, vectors, height, i, j, columns, mask)
         begin = end
 
 
-def _tile(f: Function, dtype: str, lanes: int, vectors: int, height: int, i: str, j: str, mask: str | None) -> None:
+def _tile(
+    f: Function, dtype: str, lanes: int, vectors: int, height: int, i: str, j: str, columns: tuple[str, str],
+    mask: str | None,
+) -> None:  # fmt: skip
+    """Compute a tile of C; ``columns`` is where its columns of B begin, and how far apart its rows are."""
     element, align = IR_TYPE[dtype], ITEM_BYTES[dtype]
     kind = f"<{lanes} x {element}>"
     suffix = f"v{lanes}{dtype}"
@@ -78,7 +113,7 @@ def _tile(f: Function, dtype: str, lanes: int, vectors: int, height: int, i: str
         row = f.put(f"add nsw i64 {i}, {r}")
         offset = f.put(f"mul nsw i64 {row}, %as0")
         starts.append(f.put(f"getelementptr inbounds {element}, ptr %a, i64 {offset}"))
-    column = f.put(f"getelementptr inbounds {element}, ptr %b, i64 {j}")
+    column, stride = columns
     head, body, done = f.label("head"), f.label("body"), f.label("done")
     before = f.block
     step, after = f.name("k"), f.name("next")
@@ -90,7 +125,7 @@ def _tile(f: Function, dtype: str, lanes: int, vectors: int, height: int, i: str
     more = f.put(f"icmp slt i64 {step}, %k")
     f.do(f"br i1 {more}, label %{body}, label %{done}")
     f.start(body)
-    b_offset = f.put(f"mul nsw i64 {step}, %bs0")
+    b_offset = f.put(f"mul nsw i64 {step}, {stride}")
     b_row = f.put(f"getelementptr inbounds {element}, ptr {column}, i64 {b_offset}")
     wide = []
     for v in range(vectors):
