@@ -17,8 +17,7 @@ TILES = {16: (4, 2), 32: (6, 2), 64: (8, 3)}
 HEAD = "(ptr %a, i64 %as0, i64 %as1, ptr %b, i64 %bs0, ptr %c, i64 %cs0, i64 %m, i64 %n, i64 %k, ptr %pack)"
 ARGUMENTS = ("ptr", "i64", "i64", "ptr", "i64", "ptr", "i64", "i64", "i64", "i64", "ptr")
 PACK_FROM = 24
-"""From so many rows on, a block of columns of B is copied together first: every tile of rows reads it again, and its rows
-lie far apart in memory."""
+"""From so many rows on, a block of columns of B is copied together first: every tile of rows reads it again."""
 
 
 def block_width(dtype: str, vector_bytes: int) -> int:
