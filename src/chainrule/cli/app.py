@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from chainrule import __version__
+from chainrule.cli.options import (
+    AsJson,
+    Debug,
+    ModelFile,
+    Quiet,
+    Table,
+    activations,
+    batch,
+    executors,
+    losses,
+    names,
+    one_of,
+    optimizers,
+    rate,
+    schedules,
+    seed_in_range,
+    share,
+    sizes,
+    tasks,
+)
 from chainrule.cli.output import json_text, write_table
-from chainrule.errors import ChainruleError, TableError
+from chainrule.cli.reporting import reporting
+from chainrule.errors import TableError
 
 app = typer.Typer(
     name="chainrule",
@@ -24,159 +42,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Table = Annotated[Path, typer.Argument(metavar="TABLE", help="A CSV or Parquet file.", show_default=False)]
-ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that train saved.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-LARGEST_SEED = 2**64 - 1
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no report; only errors.")]
-Debug = Annotated[bool, typer.Option("--debug", help="On an error, show the traceback.")]
-
-
-@contextmanager
-def reporting(debug: bool) -> Iterator[None]:
-    """Turn errors into one message on stderr and exit code 1; with --debug let the traceback through.
-
-    Ctrl-C is left to ``chainrule.cli.main``, which says it wherever it strikes.
-    """
-    try:
-        yield
-        sys.stdout.flush()
-    except typer.Exit:
-        raise
-    except BrokenPipeError:  # the reader of our output (head, less) has gone: nothing is left to do
-        _drop_output()
-        raise typer.Exit(0) from None
-    except (ChainruleError, OSError) as error:
-        if debug:
-            raise
-        typer.echo(f"Error: {error}", err=True)
-        try:
-            sys.stdout.flush()
-        except OSError:  # it was our own output that could not be written
-            _drop_output()
-        raise typer.Exit(1) from None
-    except MemoryError:
-        if debug:
-            raise
-        typer.echo("Error: the memory of this machine is not enough for this table or network", err=True)
-        raise typer.Exit(1) from None
-    except Exception as error:
-        if debug:
-            raise
-        typer.echo(
-            f"Error: chainrule itself failed ({type(error).__name__}: {error}). Please report it, with what "
-            "--debug prints",
-            err=True,
-        )
-        raise typer.Exit(1) from None
-
-
-def _drop_output() -> None:
-    """Let what still waits to be printed go nowhere, so that it does not fail once more at the end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def names(text: str) -> tuple[str, ...]:
-    """Read a comma-separated list of names."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def sizes(text: str) -> tuple[int, ...]:
-    """Read hidden layer sizes: '64,32', or 'none'."""
-    if text.strip().lower() in ("", "none", "0"):
-        return ()
-    try:
-        found = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        found = (0,)
-    if any(size < 1 for size in found):
-        raise typer.BadParameter(
-            f"{text!r}: give sizes such as 64 or 64,32, or none for no hidden layer", param_hint="'--hidden'"
-        )
-    return found
-
-
-def batch(text: str) -> str:
-    """Check a batch size: a number or 'all'."""
-    if text != "all" and not (text.isdecimal() and int(text) > 0):
-        raise typer.BadParameter(f"{text!r}: give a number of rows of at least 1, or all", param_hint="'--batch-size'")
-    return text
-
-
-def real(text: str) -> float:
-    """Read a number."""
-    try:
-        return float(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a number") from None
-
-
-def rate(text: str) -> float:
-    """Read a learning rate."""
-    value = real(text)
-    if not 0 < value < math.inf:
-        raise typer.BadParameter(f"{text}: give a finite number greater than 0")
-    return value
-
-
-def share(text: str) -> float:
-    """Read a share of the rows: so that some are left to learn from."""
-    value = real(text)
-    if not 0.0 <= value <= 0.9:
-        raise typer.BadParameter(f"{text} is not a share of rows: give a number from 0 to 0.9")
-    return value
-
-
-def seed_in_range(value: int) -> int:
-    """Check a seed: 64 bits."""
-    if value > LARGEST_SEED:
-        raise typer.BadParameter(f"{value}: give a number of at most {LARGEST_SEED}")
-    return value
-
-
-def one_of(table: Callable[[], Any]) -> Callable[[str | None], str | None]:
-    """Make a check that an option is one of the names in a table (loaded only when the option is used)."""
-
-    def check(value: str | None) -> str | None:
-        known = list(table())
-        if value is not None and value not in known:
-            raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}")
-        return value
-
-    return check
-
-
-def _activations() -> Any:
-    from chainrule.nn import ACTIVATIONS
-
-    return ACTIVATIONS
-
-
-def _losses() -> Any:
-    from chainrule.nn import LOSSES
-
-    return LOSSES
-
-
-def _optimizers() -> Any:
-    from chainrule.learn import OPTIMIZERS
-
-    return OPTIMIZERS
-
-
-def _schedules() -> Any:
-    from chainrule.learn import SCHEDULES
-
-    return SCHEDULES
-
-
-def _executors() -> Any:
-    return ("reference", "native")
-
-
-def _tasks() -> Any:
-    return ("classification", "regression", "binary", "multiclass")
 
 
 def _version(value: bool) -> None:
@@ -215,7 +80,7 @@ def inspect(
             metavar="NAME",
             help="classification, regression, binary or multiclass.",
             show_default=False,
-            callback=one_of(_tasks),
+            callback=one_of(tasks),
         ),
     ] = None,
     as_json: AsJson = False,
@@ -262,7 +127,7 @@ def train(
         typer.Option(
             metavar="NAME",
             help="classification, regression, binary or multiclass, instead of what the target looks like.",
-            callback=one_of(_tasks),
+            callback=one_of(tasks),
             show_default=False,
         ),
     ] = None,
@@ -272,7 +137,7 @@ def train(
     hidden: Annotated[str, typer.Option(metavar="SIZES", help="Units of the hidden layers: 64,32; or none.")] = "128",
     activation: Annotated[
         str,
-        typer.Option(metavar="NAME", help="relu, tanh, sigmoid, identity or softmax.", callback=one_of(_activations)),
+        typer.Option(metavar="NAME", help="relu, tanh, sigmoid, identity or softmax.", callback=one_of(activations)),
     ] = "relu",
     loss: Annotated[
         str | None,
@@ -280,7 +145,7 @@ def train(
             metavar="NAME",
             help="binary_cross_entropy, softmax_cross_entropy, squared_error or half_squared_error. "
             "[default: by the task]",
-            callback=one_of(_losses),
+            callback=one_of(losses),
             show_default=False,
         ),
     ] = None,
@@ -295,7 +160,7 @@ def train(
         ),
     ] = None,
     optimizer: Annotated[
-        str, typer.Option(metavar="NAME", help="sgd, momentum, adam or adamw.", callback=one_of(_optimizers))
+        str, typer.Option(metavar="NAME", help="sgd, momentum, adam or adamw.", callback=one_of(optimizers))
     ] = "adam",
     learning_rate: Annotated[
         float | None,
@@ -310,7 +175,7 @@ def train(
     ] = None,
     schedule: Annotated[
         str,
-        typer.Option(metavar="NAME", help="constant, cosine, warmup or warmup_cosine.", callback=one_of(_schedules)),
+        typer.Option(metavar="NAME", help="constant, cosine, warmup or warmup_cosine.", callback=one_of(schedules)),
     ] = "constant",
     epochs: Annotated[
         int, typer.Option(metavar="COUNT", help="How often every training row is used, at most.", min=1)
@@ -351,7 +216,7 @@ def train(
     executor: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="reference (NumPy) or native (machine code, LLVM).", callback=one_of(_executors)
+            metavar="NAME", help="reference (NumPy) or native (machine code, LLVM).", callback=one_of(executors)
         ),
     ] = "reference",
     quiet: Quiet = False,

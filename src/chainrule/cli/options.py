@@ -1,0 +1,119 @@
+"""What the commands share: arguments and options, and the checks of their values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Table = Annotated[Path, typer.Argument(metavar="TABLE", help="A CSV or Parquet file.", show_default=False)]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that train saved.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+LARGEST_SEED = 2**64 - 1
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no report; only errors.")]
+Debug = Annotated[bool, typer.Option("--debug", help="On an error, show the traceback.")]
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of names."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """Read hidden layer sizes: '64,32', or 'none'."""
+    if text.strip().lower() in ("", "none", "0"):
+        return ()
+    try:
+        found = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        found = (0,)
+    if any(size < 1 for size in found):
+        raise typer.BadParameter(
+            f"{text!r}: give sizes such as 64 or 64,32, or none for no hidden layer", param_hint="'--hidden'"
+        )
+    return found
+
+
+def batch(text: str) -> str:
+    """Check a batch size: a number or 'all'."""
+    if text != "all" and not (text.isdecimal() and int(text) > 0):
+        raise typer.BadParameter(f"{text!r}: give a number of rows of at least 1, or all", param_hint="'--batch-size'")
+    return text
+
+
+def real(text: str) -> float:
+    """Read a number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a number") from None
+
+
+def rate(text: str) -> float:
+    """Read a learning rate."""
+    value = real(text)
+    if not 0 < value < math.inf:
+        raise typer.BadParameter(f"{text}: give a finite number greater than 0")
+    return value
+
+
+def share(text: str) -> float:
+    """Read a share of the rows: so that some are left to learn from."""
+    value = real(text)
+    if not 0.0 <= value <= 0.9:
+        raise typer.BadParameter(f"{text} is not a share of rows: give a number from 0 to 0.9")
+    return value
+
+
+def seed_in_range(value: int) -> int:
+    """Check a seed: 64 bits."""
+    if value > LARGEST_SEED:
+        raise typer.BadParameter(f"{value}: give a number of at most {LARGEST_SEED}")
+    return value
+
+
+def one_of(table: Callable[[], Any]) -> Callable[[str | None], str | None]:
+    """Make a check that an option is one of the names in a table (loaded only when the option is used)."""
+
+    def check(value: str | None) -> str | None:
+        known = list(table())
+        if value is not None and value not in known:
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}")
+        return value
+
+    return check
+
+
+def activations() -> Any:
+    from chainrule.nn import ACTIVATIONS
+
+    return ACTIVATIONS
+
+
+def losses() -> Any:
+    from chainrule.nn import LOSSES
+
+    return LOSSES
+
+
+def optimizers() -> Any:
+    from chainrule.learn import OPTIMIZERS
+
+    return OPTIMIZERS
+
+
+def schedules() -> Any:
+    from chainrule.learn import SCHEDULES
+
+    return SCHEDULES
+
+
+def executors() -> Any:
+    return ("reference", "native")
+
+
+def tasks() -> Any:
+    return ("classification", "regression", "binary", "multiclass")
