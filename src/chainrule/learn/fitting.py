@@ -231,8 +231,9 @@ def prepare(
         "multipliers": {},
         "clock": clock,
     }
+    output = _output_type(objective, start, state, kind)
     for rows in given_rows:
-        check_targets(objective.loss, rows, _output_type(objective, start, state, kind))
+        check_targets(objective.loss, rows, output)
     program = build_program(objective, chosen, carry, arrays, training)
 
     @lru_cache(maxsize=1)  # an epoch is gone through in many slices
@@ -387,7 +388,9 @@ def _settings(
 
 
 def _output_type(objective: Objective, parameters: Any, state: Any, kind: Type) -> Type:
-    forward = lambda p, s, x: objective.network.forward(Scope(p, state=s), x)  # noqa: E731
+    def forward(parameters: Any, state: Any, x: Any) -> Any:
+        return objective.network.forward(Scope(parameters, state=state), x)
+
     graph = make_graph(forward, types_of(parameters), types_of(state), kind)
     if len(graph.outputs) != 1 or graph.outputs[0].type.rank < 1:
         raise TraceError("the network must return one array with one row for each row of its input")

@@ -14,7 +14,7 @@ import numpy as np
 from chainrule.errors import TypeMismatch
 from chainrule.graph import Dim, Node, Rows, Shape, as_array, make_constant
 from chainrule.graph.place import user_place
-from chainrule.graph.types import DTYPES, Type, dtype_name, resolve_shape, show_shape
+from chainrule.graph.types import DTYPES, Type, dtype_name
 from chainrule.ops.record import TABLE, Op
 
 Array = np.ndarray[Any, Any]
@@ -131,20 +131,3 @@ def broadcast_node(node: Node, shape: Shape) -> Node:
     if node.shape == shape:
         return node
     return new_node(TABLE["broadcast"], (node,), {"shape": shape})
-
-
-def concrete_shape(shape: Shape, rows: int | None = None) -> tuple[int, ...]:
-    return resolve_shape(shape, rows)
-
-
-__all__ = [
-    "apply",
-    "as_nodes",
-    "broadcast_node",
-    "broadcast_shapes",
-    "is_traced",
-    "is_weak",
-    "mismatch",
-    "new_node",
-    "show_shape",
-]

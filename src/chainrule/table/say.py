@@ -5,8 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-COUNTED = "data rows, counted from 1 without the header"
-
 
 def listing(items: Iterable[object], limit: int = 8) -> str:
     """Return the items as an English list, shortened past `limit`.

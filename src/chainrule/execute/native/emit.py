@@ -15,12 +15,10 @@ IR_TYPE = {"f32": "float", "f64": "double", "i32": "i32", "i64": "i64", "u32": "
 
 @dataclass
 class Module:
-    """The functions, declarations and constants of one compilation."""
+    """The functions and declarations of one compilation."""
 
     functions: list[str] = field(default_factory=list)
     declarations: dict[str, None] = field(default_factory=dict)
-    shared: dict[str, str] = field(default_factory=dict)
-    serial: int = 0
 
     def declare(self, text: str) -> None:
         """Declare an outside function or intrinsic once."""

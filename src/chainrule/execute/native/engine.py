@@ -11,7 +11,7 @@ from typing import Any
 def missing() -> str:
     """Return why this machine cannot run native code, or ''."""
     try:
-        import llvmlite.binding  # noqa: F401
+        import llvmlite.binding  # noqa: F401  (only whether it can be loaded is asked)
     except (ImportError, OSError) as error:
         return f"llvmlite cannot be loaded ({error})"
     if not host()["fma"]:
