@@ -81,9 +81,9 @@ def test_without_shuffling_rows_come_in_their_order() -> None:
 
 def test_the_row_order_is_fair() -> None:
     """Each row comes to each place about equally often."""
-    from chainrule.learn.data import row_order
+    from chainrule.execute import row_orders
 
-    orders = np.array([row_order(cr.key(0), epoch, 6) for epoch in range(3000)])
+    orders = np.array([row_orders(cr.key(0), epoch, 1, 6)[0] for epoch in range(3000)])
     counts = np.array([np.bincount(orders[:, place], minlength=6) for place in range(6)])
     deviation = np.sqrt(3000 * (1 / 6) * (5 / 6))
     assert np.max(np.abs(counts - 500)) < 4.5 * deviation

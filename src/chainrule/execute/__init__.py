@@ -2,6 +2,7 @@
 
 from chainrule.execute.choice import get_executor
 from chainrule.execute.compiled import Compiled, compile
+from chainrule.execute.order import RowOrder, row_orders
 from chainrule.execute.program import Best, Executor, Loop, Plan, Program
 from chainrule.execute.reference import Reference
 from chainrule.execute.training import EXECUTOR as REFERENCE
@@ -16,9 +17,11 @@ __all__ = [
     "Plan",
     "Program",
     "Reference",
+    "RowOrder",
     "TrainingReference",
     "compile",
     "gather",
     "get_executor",
+    "row_orders",
     "tiles",
 ]

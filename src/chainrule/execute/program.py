@@ -14,12 +14,13 @@ Every learning rate, rate of dropout, λ and radius is a setting: a scalar input
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 
+from chainrule.execute.order import RowOrder
 from chainrule.graph import Graph
 
 Array = np.ndarray[Any, Any]
@@ -42,7 +43,7 @@ class Plan:
 
     epochs: int
     batch_size: int
-    order: Callable[[int], Array]
+    order: RowOrder
     patience: int | None = None
     tile_rows: int | None = None
 
@@ -55,7 +56,8 @@ class Loop:
     out), interrupted or non-finite.
     """
 
-    carry: dict[str, Any]
+    kept: dict[str, Any]
+    """The carry as it was last seen outside the executor; ``carry`` is how it is now."""
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -68,12 +70,23 @@ class Loop:
     unconverged: int = 0
     last_rate: float = 0.0
     problem: str = ""
-    machine: Any = None
-    """Buffers that an executor keeps between calls; a snapshot has none."""
+    machine: Machine | None = None
+    """The memory that an executor keeps between calls; a snapshot has none."""
+
+    @property
+    def carry(self) -> dict[str, Any]:
+        """What is carried from step to step, brought up to date if the executor has it in a memory of its own."""
+        if self.machine is not None:
+            self.machine.settle(self)
+        return self.kept
+
+    @carry.setter
+    def carry(self, carry: dict[str, Any]) -> None:
+        self.kept = carry
 
     def snapshot(self) -> Loop:
         """Return a copy that later steps do not change (arrays in a carry are never written in place)."""
-        return replace(self, history=list(self.history), machine=None)
+        return replace(self, kept=self.carry, history=list(self.history), machine=None)
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,14 @@ class Best:
     step: int
     parameters: Any
     state: Any
+
+
+class Machine(Protocol):
+    """The memory of a training run that an executor keeps."""
+
+    def settle(self, loop: Loop) -> None:
+        """Copy the carry to the loop, if it has changed since that was done."""
+        ...
 
 
 class Executor(Protocol):

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import ops
 from chainrule.errors import TrainingError
 from chainrule.graph import Type, as_array
 from chainrule.nn import Loss, as_input, as_target
@@ -95,15 +94,3 @@ def check_targets(loss: Loss, rows: Mapping[str, Array], output: Type) -> None:
     counted = rows["weight"] > 0
     y = rows["y"] if np.all(counted) else np.where(counted.reshape(-1, *(1,) * (rows["y"].ndim - 1)), rows["y"], 0)
     loss.check_targets(y, output)
-
-
-def row_order(key: Array, epoch: int, count: int) -> Array:
-    """Return the rows of an epoch in random order: the sorting order of one random number a row.
-
-    >>> from chainrule import ops
-    >>> row_order(ops.key(0), 0, 5).tolist() == row_order(ops.key(0), 0, 5).tolist()
-    True
-    """
-    folded = ops.fold(ops.fold(key, ops.stream("row order")), np.uint32(epoch))
-    bits = ops.random_bits(folded, np.arange(count, dtype=np.uint32), np.zeros(count, np.uint32))
-    return np.argsort(bits, kind="stable")

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from numbers import Real
 from typing import Any
 
@@ -15,9 +14,9 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.errors import TraceError, TrainingError
-from chainrule.execute import Executor, Loop, Plan, Program, get_executor
+from chainrule.execute import Executor, Loop, Plan, Program, RowOrder, get_executor
 from chainrule.graph import Type, as_array, flatten, leaf_names, make_graph, tree_map
-from chainrule.learn.data import check_targets, make_rows, normalized, row_order
+from chainrule.learn.data import check_targets, make_rows, normalized
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import Adam, Optimizer
 from chainrule.learn.program import build_program, rows_type, types_of
@@ -236,10 +235,7 @@ def prepare(
         check_targets(objective.loss, rows, output)
     program = build_program(objective, chosen, carry, arrays, training)
 
-    @lru_cache(maxsize=1)  # an epoch is gone through in many slices
-    def order(epoch: int) -> Any:
-        return row_order(key, epoch, count) if shuffle else np.arange(count)
-
+    order = RowOrder(count, ops.fold(key, ops.stream("row order")) if shuffle else None)
     plan = Plan(epochs, size, order, patience, tile_rows)
     loop = Loop(carry)
     return Job(

@@ -173,9 +173,13 @@ def test_an_index_out_of_range_is_an_error() -> None:
 
 
 def test_what_cannot_be_compiled_is_said_by_name() -> None:
-    graph = cr.make_graph(lambda x: x @ x.T, Type("f64", (n, 3)))
-    with pytest.raises(ExecutionError, match="n·n elements cannot be compiled; use executor='reference'"):
-        get_executor("native").run(graph, [np.ones((4, 3))])
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    squared = cr.make_graph(lambda x: np.exp(x @ x.T), Type("f64", (n, 3)))
+    (got,) = get_executor("native").run(squared, [x])
+    np.testing.assert_allclose(got, np.exp(x @ x.T), rtol=1e-13)
+    cubed = cr.make_graph(lambda x: ops.reshape(x, shape=(n, 1, 1)) * (x @ x.T), Type("f64", (n, 1)))
+    with pytest.raises(ExecutionError, match="n·n·n elements cannot be compiled; use executor='reference'"):
+        get_executor("native").run(cubed, [x[:, :1]])
 
 
 def test_compile_gives_a_function_and_its_gradient() -> None:

@@ -1,46 +1,184 @@
-"""Buffers for a call: temporaries laid out in one arena, aligned, and the table of every slot's address."""
+"""The memory of a call: where temporaries lie, the table of every slot's address, and each kernel's arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from chainrule.execute.native.layout import ITEM_BYTES, Slot
+from chainrule.execute.native import conductor, link
+from chainrule.execute.native.code import Call, Code
+from chainrule.execute.native.layout import ITEM_BYTES, Extent, Slot
 from chainrule.graph.types import DTYPES
 
 Array = np.ndarray[Any, Any]
 ALIGN = 64
+SHARE_FROM = 40_000.0
+"""A kernel that is estimated to take so many nanoseconds is shared out among threads."""
+PIECE = 8_000.0
+"""The least time, in nanoseconds, that one piece of a shared kernel should take."""
+PIECES_PER_THREAD = 4
+GRAIN = 48
+"""Pieces are multiples of so many turns: whole tiles of a product, whole cache lines of a column."""
+
+
+def coefficients(extents: Sequence[Extent]) -> Array:
+    """Return extents as a table: fixed, rows, square."""
+    return np.array([(e.fixed, e.rows, e.square) for e in extents], np.int64).reshape(-1, 3)
+
+
+def at(table: Array, n: int) -> Array:
+    """Return the numbers that a table of extents stands for."""
+    result: Array = table[:, 0] + table[:, 1] * n + table[:, 2] * (n * n)
+    return result
+
+
+class Section:
+    """A list of calls, made ready to be bound to a number of rows."""
+
+    def __init__(self, calls: Sequence[Call], slots: Sequence[Slot], addresses: Mapping[str, int]) -> None:
+        self.calls = calls
+        self.kernels = np.array([addresses[c.kernel] for c in calls], np.int64)
+        self.arguments = coefficients([a for c in calls for a in c.arguments])
+        self.starts = np.cumsum([0, *(len(c.arguments) for c in calls)])[:-1]
+        self.extents = coefficients([c.extent for c in calls])
+        self.per = np.array([c.per for c in calls], np.int64)
+        self.divisible = np.array([c.divisible for c in calls], bool)
+        self.cost_each = np.array([c.cost[0] for c in calls])
+        self.cost_of = coefficients([c.cost[1] for c in calls])
+        self.rows_from = np.array([c.rows_from for c in calls], np.int64)
+        self.rows_below = np.array([c.rows_below or np.iinfo(np.int64).max for c in calls], np.int64)
+        self._bounds: dict[tuple[int, int], Bound] = {}
+        lives: dict[int, list[int]] = {}
+        for i, call in enumerate(calls):
+            for slot in call.touched:
+                if slots[slot].purpose == "temporary":
+                    lives.setdefault(slot, []).append(i)
+        self.temporaries = sorted(((uses[0], uses[-1], slot) for slot, uses in lives.items()))
+
+    def bind(self, n: int, threads: int = 1) -> Bound:
+        """Return records and arguments for n rows."""
+        found = self._bounds.get((n, threads))
+        if found is None:
+            if len(self._bounds) >= 32:
+                self._bounds.clear()
+            found = self._bounds[n, threads] = Bound(self, n, threads)
+        return found
+
+    def place(self, slots: Sequence[Slot], n: int, apart: bool = False) -> tuple[dict[int, int], int]:
+        """Return where each temporary begins in an arena for n rows, and the arena's size in bytes.
+
+        A place is used again once its last reader has run; lowest places first, so that the arena stays in the cache.
+        With ``apart`` nothing is used twice.
+        """
+        offsets: dict[int, int] = {}
+        taken: list[tuple[int, int, int]] = []  # begin, end, last call that needs it
+        top = 0
+        for first, last, slot in self.temporaries:
+            size = (
+                max(-(-slots[slot].size.at(n) * ITEM_BYTES[slots[slot].dtype] // ALIGN) * ALIGN, ALIGN) + ALIGN * apart
+            )
+            if not apart:
+                taken = [t for t in taken if t[2] >= first]
+            begin = 0
+            for other_begin, other_end, _ in taken:
+                if begin + size <= other_begin:
+                    break
+                begin = max(begin, other_end)
+            offsets[slot] = begin
+            taken.append((begin, begin + size, last))
+            taken.sort()
+            top = max(top, begin + size)
+        return offsets, top
+
+
+class Bound:
+    """A section's records for a number of rows; nothing in it belongs to one caller."""
+
+    def __init__(self, section: Section, n: int, threads: int) -> None:
+        self.arguments = at(section.arguments, n)
+        extents = at(section.extents, n)
+        extents = -(-extents // section.per)
+        chosen = (section.rows_from <= n) & (n < section.rows_below)
+        chosen &= (extents > 0) | ~section.divisible
+        pieces = extents.copy()
+        if threads > 1:
+            cost = section.cost_each * at(section.cost_of, n)
+            shared = section.divisible & (cost >= SHARE_FROM) & (extents > 1)
+            count = np.clip(cost / PIECE, 1, threads * PIECES_PER_THREAD).astype(np.int64)
+            size = -(-extents // count)
+            grain = np.where(section.per > 1, 1, GRAIN)
+            size = np.where(extents > 2 * grain, -(-size // grain) * grain, size)
+            size = np.maximum(size, -(-extents // conductor.MAX_PIECES))
+            pieces = np.where(shared, np.minimum(size, extents), extents)
+        self.threads = threads if np.any(pieces < extents) else 1
+        address = self.arguments.ctypes.data
+        table = np.stack([section.kernels, address + 8 * section.starts, extents, pieces], axis=1)
+        self.records = np.ascontiguousarray(table[chosen], np.int64)
+        self.count = len(self.records)
+        self.address = int(self.records.ctypes.data)
+
+
+class Linked:
+    """Code whose kernels are in memory: sections ready to be bound."""
+
+    def __init__(self, code: Code) -> None:
+        self.code = code
+        self.slots = code.slots
+        addresses = link.require(code.kernels, code.units)
+        self.sections = {name: Section(calls, code.slots, addresses) for name, calls in code.sections.items()}
+
+    def of(self, purpose: str) -> list[Slot]:
+        """Return the slots of a purpose, in order."""
+        return [s for s in self.slots if s.purpose == purpose]
 
 
 class Buffers:
-    """The memory of one call at a time: an arena for up to so many rows, and a table of addresses."""
+    """The memory of one caller: an arena for up to so many rows a section, and a table of addresses."""
 
-    def __init__(self, slots: Sequence[Slot], rows: int) -> None:
-        self.slots = slots
-        self.rows = rows
-        self.table = np.zeros(len(slots), np.uint64)
+    def __init__(self, linked: Linked, rows: Mapping[str, int], debug: bool = False) -> None:
+        self.rows = dict(rows)
+        self.table = np.zeros(len(linked.slots), np.int64)
         self.address = int(self.table.ctypes.data)
         self._held: dict[int, Array] = {}
-        own = [s for s in slots if s.purpose == "temporary"]
-        sizes = {s.index: -(-s.size.at(rows) * ITEM_BYTES[s.dtype] // ALIGN) * ALIGN + ALIGN for s in own}
-        self._arena = np.empty(sum(sizes.values()) + ALIGN, np.uint8)
-        place = -(-self._arena.ctypes.data // ALIGN) * ALIGN
-        for slot in own:
-            self.table[slot.index] = place
-            place += sizes[slot.index]
-        for slot in slots:
+        self.status = np.zeros(1, np.int64)
+        self.hold(linked.slots[0], self.status)
+        places = [linked.sections[name].place(linked.slots, n, debug) for name, n in self.rows.items()]
+        self._arena = np.empty(max((top for _, top in places), default=0) + 2 * ALIGN, np.uint8)
+        start = -(-self._arena.ctypes.data // ALIGN) * ALIGN
+        for offsets, _ in places:
+            for slot, offset in offsets.items():
+                self.table[slot] = start + offset
+        for slot in linked.slots:
             if slot.purpose == "constant":
-                self.hold(slot, np.asarray(slot.source, order="C"))
+                self.hold(slot, np.ascontiguousarray(slot.source).reshape(-1))
+        if debug:
+            self.poison()
+
+    def poison(self) -> None:
+        """Fill the arena with NaN: what is read before it was written shows."""
+        self._arena[:] = 0xFF
 
     def hold(self, slot: Slot, array: Array) -> None:
         """Let a slot be an array, which is kept alive."""
         self._held[slot.index] = array
         self.table[slot.index] = array.ctypes.data
 
-    def allocate(self, slot: Slot) -> Array:
-        """Give a slot an array of its own, and return it."""
-        array = np.zeros(slot.size.at(self.rows), DTYPES[slot.dtype])
+    def held(self, index: int) -> Array:
+        """Return the array that a slot was given."""
+        return self._held[index]
+
+    def allocate(self, slot: Slot, n: int) -> Array:
+        """Give a slot an array of its own, aligned, and return it."""
+        array = aligned(slot.size.at(n), slot.dtype)
         self.hold(slot, array)
         return array
+
+
+def aligned(count: int, dtype: str) -> Array:
+    """Return zeros that begin on a cache line."""
+    size = count * ITEM_BYTES[dtype]
+    raw = np.zeros(size + ALIGN, np.uint8)
+    begin = -raw.ctypes.data % ALIGN
+    return raw[begin : begin + size].view(DTYPES[dtype])

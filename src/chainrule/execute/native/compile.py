@@ -1,39 +1,62 @@
-"""A graph becomes one native function over a table of buffers and the number of rows."""
+"""A graph becomes a sequence of stages: kernels, and what each is to be called with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
 from typing import Any
 
 from chainrule.errors import ExecutionError
-from chainrule.execute.native import nests
-from chainrule.execute.native.emit import Function, Module
-from chainrule.execute.native.frame import Frame, carried_loop, walk
-from chainrule.execute.native.layout import Extent, Slot, View, as_extent, collapse, contiguous, product, whole
-from chainrule.execute.native.matmul import ARGUMENTS, block_width
+from chainrule.execute.native import matmul, nests
+from chainrule.execute.native.code import Call, Code
+from chainrule.execute.native.emit import Function
+from chainrule.execute.native.frame import OUT_OF_RANGE, Frame, carried_loop, columns, walk
+from chainrule.execute.native.layout import (
+    ITEM_BYTES,
+    Extent,
+    Slot,
+    View,
+    as_extent,
+    collapse,
+    contiguous,
+    product,
+    scaled,
+    whole,
+)
 from chainrule.execute.native.reductions import reduction_nest
-from chainrule.execute.native.schedule import REDUCTIONS, is_alias, is_elementwise, make_schedule, unsupported
+from chainrule.execute.native.schedule import REDUCTIONS, is_alias, is_elementwise, is_flag, make_schedule, unsupported
 from chainrule.execute.native.threefry import encrypt
 from chainrule.execute.native.vector import Value, VectorBuilder, literal
-from chainrule.graph import Graph, Node, Rows, Type, result_types
-
-OUT_OF_RANGE = 1
-"""The status of a call in which an index was out of range; 0 is well."""
+from chainrule.graph import Dim, Graph, Node, Rows, Type, result_types
 
 
 class Compiler:
-    """Writes the function of a graph: hands out slots, lays views over them, and writes stage after stage."""
+    """Writes the stages of a graph: hands out slots, lays views over them, and writes kernel after kernel."""
 
-    def __init__(self, vector_bytes: int, head: str = "define i32 @run(ptr %slots, i64 %n)") -> None:
-        self.module = Module()
-        self.f = Function(self.module, head)
+    def __init__(self, vector_bytes: int, debug: bool = False) -> None:
+        self.vector_bytes = vector_bytes
+        self.debug = debug
         self.slots: list[Slot] = []
-        self.frame = Frame(self.f, "%n", vector_bytes, _Bases())
-        self.products: set[str] = set()
-        self.cells: list[str] = []
+        self.calls: list[Call] = []
+        self.sections: dict[str, list[Call]] = {}
+        self.units: dict[str, str] = {}
+        self.slot("status", Type("i64"))
+        self._frame: Frame | None = None
+        self._flags = 0
+        self._flag_slot: Slot | None = None
 
-    def slot(self, purpose: str, kind: Type, source: Any = None) -> Slot:
-        found = Slot(len(self.slots), purpose, kind.dtype, as_extent(product(kind.shape)), source)
+    @property
+    def frame(self) -> Frame:
+        assert self._frame is not None, "a kernel is written inside a stage"
+        return self._frame
+
+    @property
+    def f(self) -> Function:
+        return self.frame.f
+
+    def slot(self, purpose: str, kind: Type, source: Any = None, size: Extent | None = None) -> Slot:
+        found = Slot(len(self.slots), purpose, kind.dtype, size or product(kind.shape), source)
         self.slots.append(found)
         return found
 
@@ -41,29 +64,78 @@ class Compiler:
         return whole(self.slot("temporary", kind), kind)
 
     def cell(self, kind: str) -> str:
-        """Return the address of a local variable of the function."""
-        name = self.f.name("cell")
-        self.cells.append(f"  {name} = alloca {kind}")
-        return name
+        """Return the address of a local variable of the kernel."""
+        return self.frame.cell(kind)
 
-    def compile(self, graph: Graph) -> None:
-        """Write the whole function: inputs and outputs are slots of their own."""
+    @contextmanager
+    def stage(self, cost: tuple[float, Extent] = (0.0, Extent()), divisible: bool = False) -> Iterator[Frame]:
+        """Open a kernel; inside another one (the body of a loop), what would be a kernel is part of that."""
+        if self._frame is not None:
+            yield self._frame
+            return
+        frame = self._frame = Frame(self.vector_bytes, self.debug)
+        frame.divisible = divisible
+        yield frame
+        self._frame = None
+        text = frame.finish("KERNEL")
+        name = f"k{blake2b(text.encode(), digest_size=12).hexdigest()}"
+        self.units[name] = text.replace("@KERNEL(", f"@{name}(", 1)
+        for unit in [u for dtype in ("f32", "f64") for u in matmul.units(dtype) if f"@{u}(" in text]:
+            self.units[unit] = matmul.unit_text(unit, self.vector_bytes)
+        extent = as_extent(frame.extent)
+        self.calls.append(Call(name, tuple(frame.arguments), extent, 1, divisible, cost, tuple(sorted(frame.touched))))
+
+    def call(self, unit: str, arguments: Sequence[Extent], touched: Sequence[int], **more: Any) -> None:
+        """Add a stage that calls one of the functions for products."""
+        for name in matmul.units(unit.split("_")[1]):
+            self.units[name] = matmul.unit_text(name, self.vector_bytes)
+        self.calls.append(Call(unit, tuple(arguments), touched=tuple(sorted(touched)), **more))
+
+    def compile(self, graph: Graph) -> Code:
+        """Write all stages of a graph; inputs and outputs are slots of their own."""
+        self.refuse(graph)
+        inputs = {node: whole(self.slot("input", node.type), node.type) for node in graph.inputs}
+        targets = [whole(self.slot("output", node.type), node.type) for node in graph.outputs]
+        with self.section("run"):
+            self.write(graph, inputs, targets)
+        return self.code()
+
+    @contextmanager
+    def section(self, name: str) -> Iterator[None]:
+        """Write a list of calls that is run as a whole; its temporaries are its own."""
+        self.calls, self._flags, self._flag_slot = [], 0, None
+        yield
+        self._set_flags()
+        self.sections[name] = self.calls
+
+    def code(self) -> Code:
+        """Return what was written."""
+        return Code(self.slots, self.sections, self.units)
+
+    def refuse(self, graph: Graph) -> None:
+        """Raise ExecutionError naming the first operation that cannot be compiled."""
         name = unsupported(graph, {**HEAVY, **REGIONS})
         if name:
             raise ExecutionError(f"the native executor cannot run the operation {name!r}; use executor='reference'")
-        inputs = {node: whole(self.slot("input", node.type), node.type) for node in graph.inputs}
-        targets = [whole(self.slot("output", node.type), node.type) for node in graph.outputs]
-        self.write(graph, inputs, targets)
-        self.finish(self.f.put("load i32, ptr %status"))
 
-    def finish(self, status: str) -> None:
-        """Close the function: its first lines fetch the address of every slot."""
-        prelude = ["  %status = alloca i32", "  store i32 0, ptr %status", *self.cells]
-        for slot in self.slots:
-            prelude.append(f"  %at{slot.index} = getelementptr inbounds ptr, ptr %slots, i64 {slot.index}")
-            prelude.append(f"  %base{slot.index} = load ptr, ptr %at{slot.index}, align 8")
-        self.f.lines[:0] = prelude
-        self.f.finish(f"ret i32 {status}")
+    def _set_flags(self) -> None:
+        """Put the stage that sets all flags in front of the others."""
+        if self._flag_slot is None:
+            return
+        slot = self._flag_slot
+        self.slots[slot.index] = Slot(slot.index, slot.purpose, slot.dtype, Extent(self._flags))
+        with self.stage():
+            nests.fill_nest(self.frame, View(self.slots[slot.index], (self._flags,), (1,)), True)
+        self.calls.insert(0, self.calls.pop())
+
+    def flag(self) -> View:
+        """Return a byte for an ``all`` that a nest finds on its way: it must be 1 before."""
+        if self._frame is not None:
+            return self.temporary(Type("bool"))
+        if self._flag_slot is None:
+            self._flag_slot = self.slot("temporary", Type("bool"))
+        self._flags += 1
+        return View(self._flag_slot, (), (), Extent(self._flags - 1))
 
     def write(self, graph: Graph, inputs: Mapping[Node, View], targets: Sequence[View | None]) -> list[View]:
         """Write a graph's stages; outputs go to the given targets, or stay where they are computed."""
@@ -71,7 +143,7 @@ class Compiler:
         results: dict[Node, list[View]] = {}
         wanted: dict[Node, View] = {}
         for node, target in zip(graph.outputs, targets, strict=True):
-            computed = is_elementwise(node) or node.op.name in HEAVY
+            computed = is_elementwise(node) or (node.op.name in HEAVY and not is_flag(node))
             if target is not None and computed and node not in inputs:
                 wanted.setdefault(node, target)
 
@@ -81,28 +153,53 @@ class Compiler:
             return views[node]
 
         for stage in make_schedule(graph):
+            inside = set(stage.nodes)
+            for node in stage.nodes:  # a view may need a copy, which is a stage of its own: before this one begins
+                for operand in node.operands:
+                    if operand not in inside and nests.uniform_literal(operand) is None:
+                        view_of(operand)
             if stage.fused:
                 for node in stage.nodes:
-                    if node in stage.stored:
+                    if is_flag(node):
+                        views[node] = self.flag()
+                    elif node in stage.stored:
                         views[node] = wanted.get(node) or self.temporary(node.type)
-                nests.fused_nest(self.frame, stage, view_of)
+                first = stage.nodes[0].operands[0] if is_flag(stage.nodes[0]) else stage.nodes[0]
+                with self.stage((0.06 * (len(stage.nodes) + 2), product(first.shape)), divisible=True) as frame:
+                    nests.fused_nest(frame, stage, view_of)
                 continue
             *absorbed, node = stage.nodes
             if node.op.kind == "region":
-                results[node] = REGIONS[node.op.name](self, node, [view_of(o) for o in node.operands])
+                with self.stage():
+                    results[node] = REGIONS[node.op.name](self, node, [view_of(o) for o in node.operands])
                 continue
             views[node] = wanted.get(node) or self.temporary(node.type)
             if node.op.name in REDUCTIONS:
-                reduction_nest(self.frame, node, absorbed, view_of, views[node])
+                cost = 0.06 * (len(absorbed) + 2), product(node.operands[0].shape)
+                with self.stage(cost, divisible=True) as frame:
+                    reduction_nest(frame, node, absorbed, view_of, views[node])
             else:
                 HEAVY[node.op.name](self, node, [view_of(o) for o in node.operands], views[node])
         final = []
         for node, target in zip(graph.outputs, targets, strict=True):
             view = view_of(node)
             if target is not None and view is not target:
-                nests.copy_nest(self.frame, view, target)
+                self.copy(view, target)
             final.append(target if target is not None else view)
         return final
+
+    def copy(self, source: View, target: View) -> None:
+        """Copy a view's elements to another view of the same shape."""
+        with self.stage((0.1, product(source.shape)), divisible=True) as frame:
+            nests.copy_nest(frame, source, target)
+
+    def packed(self, view: View) -> View:
+        """Return a view with the same elements next to each other, copied if they are not."""
+        if view.is_contiguous:
+            return view
+        copied = self.temporary(Type(view.dtype, view.shape))
+        self.copy(view, copied)
+        return copied
 
     def _alias(self, node: Node, view_of: Callable[[Node], View], results: Mapping[Node, list[View]]) -> View:
         """Return a view of a node that computes nothing: a literal, or other elements' shape or order."""
@@ -123,219 +220,258 @@ class Compiler:
             return source.sliced(node.shape, attributes["start"], attributes["step"])
         moved = source.reshaped(node.shape)
         if moved is None:
-            moved = self.temporary(Type(node.type.dtype, source.shape))
-            nests.copy_nest(self.frame, source, moved)
-            moved = moved.reshaped(node.shape)
+            moved = self.packed(source).reshaped(node.shape)
         assert moved is not None
         return moved
 
     def pointer_view(self, pointer: str, kind: Type) -> View:
-        """Return a view of contiguous elements at an address that is known only as the function runs."""
+        """Return a view of contiguous elements at an address that is known only as the kernel runs."""
         return View(Slot(-1, "pointer", kind.dtype, Extent(), pointer), kind.shape, contiguous(kind.shape))
 
 
-class _Bases(Sequence[str]):
-    """The base pointer of every slot: loaded from the table in the function's first lines."""
-
-    def __getitem__(self, index: Any) -> Any:
-        return f"%base{index}"
-
-    def __len__(self) -> int:
-        raise TypeError("the number of slots is not known while they are handed out")
+PACK_FROM = 24
+"""From so many rows on, B is copied into panels first: every tile of rows reads them again."""
+SMALL = 32 * 1024
+"""A matrix B of so many bytes stays in the nearest cache anyway, and is read as it is."""
 
 
 def _matmul(c: Compiler, node: Node, operands: list[View], target: View) -> None:
     a, b = operands
-    if a.shape[1] == 0:
-        nests.fill_nest(c.frame, target, 0)
+    (m, k), n = a.shape, b.shape[1]
+    if 0 in (m, n, k):
+        with c.stage():
+            nests.fill_nest(c.frame, target, 0)
         return
-    if b.strides[1] != 1:
-        packed = c.temporary(Type(b.dtype, b.shape))
-        nests.copy_nest(c.frame, b, packed)
-        b = packed
-    f, frame = c.f, c.frame
-    packed_block = c.temporary(Type(b.dtype, (b.shape[0], block_width(b.dtype, frame.vector_bytes))))
-    name = f"matmul_{a.dtype}"
-    c.products.add(name)
-    f.module.declare(f"void @{name}({', '.join(ARGUMENTS)})")
-    values = [
-        frame.pointer(a), frame.dim(a.strides[0]), frame.dim(a.strides[1]), frame.pointer(b), frame.dim(b.strides[0]),
-        frame.pointer(target), frame.dim(target.strides[0]), frame.dim(target.shape[0]), frame.dim(target.shape[1]),
-        frame.dim(a.shape[1]), frame.pointer(packed_block),
+    dtype, width = a.dtype, matmul.panel_width(a.dtype, c.vector_bytes)
+    as_it_is = b.strides[1] == 1 or n == 1
+    small = not b.is_symbolic and product(b.shape).fixed * (4 if dtype == "f32" else 8) <= SMALL
+    if c._frame is not None:
+        _product_inside(c, a, b, target, as_it_is)
+        return
+    if as_it_is and (small or (isinstance(m, int) and m < PACK_FROM)):
+        _product(c, a, b, as_extent(b.strides[0]), Extent(width), target)
+        return
+    bounded = as_it_is and isinstance(m, Rows)
+    rows = {"rows_from": -(-PACK_FROM // m.multiple)} if bounded and isinstance(m, Rows) else {}
+    size = scaled(Extent(-(-n // width) * width) if isinstance(n, int) else Extent(width, n.multiple), k)
+    panels = c.slot("temporary", Type(dtype), size=size)
+    c.call(
+        f"panels_{dtype}",
+        [*_place(b), *map(as_extent, b.strides), Extent(panels.index), Extent(), as_extent(n), as_extent(k)],
+        (b.slot.index, panels.index), extent=as_extent(n), per=width, divisible=True,
+        cost=(0.3, product(b.shape)), **rows,
+    )  # fmt: skip
+    whole_panels = View(panels, (), ())
+    _product(c, a, whole_panels, Extent(width), as_extent(k) * width, target, **rows)
+    if bounded:
+        _product(c, a, b, as_extent(b.strides[0]), Extent(width), target, rows_below=rows["rows_from"])
+
+
+def _place(view: View) -> tuple[Extent, Extent]:
+    """Return the two arguments that say where a view begins: its slot, and the bytes from there."""
+    return Extent(view.slot.index), view.offset * (4 if view.dtype == "f32" else 8)
+
+
+def _product(c: Compiler, a: View, b: View, row: Extent, panel: Extent, target: View, **rows: int) -> None:
+    (m, k), n = a.shape, target.shape[1]
+    arguments = [
+        *_place(a), *map(as_extent, a.strides), *_place(b), row, panel, *_place(target), as_extent(target.strides[0]),
+        as_extent(n), as_extent(k),
     ]  # fmt: skip
-    f.do(f"call void @{name}({', '.join(f'{k} {v}' for k, v in zip(ARGUMENTS, values, strict=True))})")
+    c.call(
+        f"multiply_{a.dtype}", arguments, (a.slot.index, b.slot.index, target.slot.index),
+        extent=as_extent(m), per=1, divisible=True, cost=_product_cost(m, n, k), **rows,
+    )  # fmt: skip
+
+
+def _product_cost(m: Dim, n: Dim, k: Dim) -> tuple[float, Extent]:
+    """Estimate a product; one that is n·n·n is long enough to be called n·n."""
+    try:
+        return 0.02, product((m, n, k))
+    except ExecutionError:
+        return 1.0, product((m, n))
+
+
+def _product_inside(c: Compiler, a: View, b: View, target: View, as_it_is: bool) -> None:
+    """Write a product inside another kernel: views may begin at addresses that only the kernel knows."""
+    f, frame, dtype = c.f, c.frame, a.dtype
+    width = matmul.panel_width(dtype, c.vector_bytes)
+    n, k = frame.dim(target.shape[1]), frame.dim(a.shape[1])
+    at, row, panel = frame.pointer(b), frame.dim(b.strides[0]), str(width)
+    if not as_it_is:
+        dim = target.shape[1]
+        size = scaled(
+            Extent(-(-dim // width) * width) if isinstance(dim, int) else Extent(width, dim.multiple), a.shape[1]
+        )
+        to = frame.pointer(View(c.slot("temporary", Type(dtype), size=size), (), ()))
+        count = f.put(f"sdiv i64 {f.put(f'add nsw i64 {n}, {width - 1}')}, {width}")
+        _call(frame, f"pack_{dtype}", matmul.PACK, [at, row, frame.dim(b.strides[1]), to, n, k, "0", count])
+        at, row, panel = to, str(width), f.times(k, str(width))
+    values = [
+        frame.pointer(a), frame.dim(a.strides[0]), frame.dim(a.strides[1]), at, row, panel, frame.pointer(target),
+        frame.dim(target.strides[0]), frame.dim(a.shape[0]), n, k,
+    ]  # fmt: skip
+    _call(frame, f"product_{dtype}", matmul.PRODUCT, values)
+
+
+def _call(frame: Frame, name: str, arguments: Sequence[str], values: Sequence[str]) -> None:
+    kinds = [a.split()[0] for a in arguments]
+    frame.f.module.declare(f"void @{name}({', '.join(kinds)})")
+    frame.f.do(f"call void @{name}({', '.join(f'{kind} {value}' for kind, value in zip(kinds, values, strict=True))})")
 
 
 def _extent(c: Compiler, node: Node, operands: list[View], target: View) -> None:
     dim = operands[0].shape[node.attributes["axis"]]
-    builder = VectorBuilder(c.f)
-    count = builder.cast(Value(c.frame.dim(dim), "i64", 1), node.type.dtype)
-    c.frame.store(count, c.frame.pointer(target))
+    with c.stage() as frame:
+        count = VectorBuilder(c.f).cast(Value(frame.dim(dim), "i64", 1), node.type.dtype)
+        frame.store(count, frame.pointer(target))
 
 
 def _fold(c: Compiler, node: Node, operands: list[View], target: View) -> None:
     key, data = operands
-    frame = c.frame
-    at = frame.pointer(key)
-    words = [frame.load(frame.step(at, "u32", str(i)), "u32") for i in (0, 1)]
-    number = frame.load(frame.pointer(data), "u32")
-    builder = VectorBuilder(c.f)
-    purpose = Value(literal(0xF01D, "u32"), "u32", 1)
-    to = frame.pointer(target)
-    for i, word in enumerate(encrypt(builder, words[0], words[1], number, purpose)):
-        frame.store(word, frame.step(to, "u32", str(i)))
+    with c.stage() as frame:
+        at = frame.pointer(key)
+        words = [frame.load(frame.step(at, "u32", str(i)), "u32") for i in (0, 1)]
+        number = frame.load(frame.pointer(data), "u32")
+        purpose = Value(literal(0xF01D, "u32"), "u32", 1)
+        to = frame.pointer(target)
+        for i, word in enumerate(encrypt(VectorBuilder(c.f), words[0], words[1], number, purpose)):
+            frame.store(word, frame.step(to, "u32", str(i)))
 
 
 def _iota(c: Compiler, node: Node, operands: list[View], target: View) -> None:
-    axis, frame = node.attributes["axis"], c.frame
-    builder = VectorBuilder(c.f)
+    axis = node.attributes["axis"]
 
-    def fill(depth: int, pointer: str, number: str) -> None:
+    def fill(frame: Frame, depth: int, pointer: str, number: str) -> None:
         if depth == len(target.shape):
-            frame.store(builder.cast(Value(number, "i64", 1), node.type.dtype), pointer)
+            count = VectorBuilder(frame.f).cast(Value(number, "i64", 1), node.type.dtype)
+            frame.store(count, pointer)
             return
         frame.loop(target.shape[depth], lambda index: fill(
+            frame,
             depth + 1,
-            frame.step(pointer, target.dtype, c.f.times(index, frame.dim(target.strides[depth]))),
+            frame.step(pointer, target.dtype, frame.f.times(index, frame.dim(target.strides[depth]))),
             index if depth == axis else number,
         ))  # fmt: skip
 
-    fill(0, frame.pointer(target), "0")
+    with c.stage() as frame:
+        fill(frame, 0, frame.pointer(target), "0")
 
 
 def _pad(c: Compiler, node: Node, operands: list[View], target: View) -> None:
     before, between = node.attributes["before"], node.attributes["between"]
-    nests.fill_nest(c.frame, target, 0)
-    if any(d == 0 for d in operands[0].shape):
-        return
-    inside = target.sliced(operands[0].shape, before, tuple(w + 1 for w in between))
-    nests.copy_nest(c.frame, operands[0], inside)
+    with c.stage() as frame:
+        nests.fill_nest(frame, target, 0)
+        if any(d == 0 for d in operands[0].shape):
+            return
+        inside = target.sliced(operands[0].shape, before, tuple(w + 1 for w in between))
+        nests.copy_nest(frame, operands[0], inside)
 
 
 def _concatenate(c: Compiler, node: Node, operands: list[View], target: View) -> None:
     axis = node.attributes["axis"]
-    begin = Extent()
-    for part in operands:
-        stride = target.strides[axis]
-        if isinstance(stride, Rows):
-            offset = Extent(target.offset.fixed, target.offset.rows + begin.fixed * stride.multiple)
-        else:
-            offset = Extent(target.offset.fixed + begin.fixed * stride, target.offset.rows + begin.rows * stride)
-        nests.copy_nest(c.frame, part, View(target.slot, part.shape, target.strides, offset))
-        begin = begin + as_extent(part.shape[axis])
-
-
-def _index(c: Compiler, value: Value, size: str) -> str:
-    """Return an index as i64; one that is out of range sets the status and is taken as 0."""
-    f = c.f
-    builder = VectorBuilder(f)
-    wide = builder.cast(value, "i64").name
-    inside = f.put(f"icmp ult i64 {wide}, {size}")
-    bad = f.put(f"xor i1 {inside}, true")
-    with f.when(bad):
-        f.do(f"store i32 {OUT_OF_RANGE}, ptr %status")
-    return f.put(f"select i1 {inside}, i64 {wide}, i64 0")
+    begin = target.offset
+    with c.stage() as frame:
+        for part in operands:
+            nests.copy_nest(frame, part, View(target.slot, part.shape, target.strides, begin))
+            begin = begin + scaled(as_extent(part.shape[axis]), target.strides[axis])
 
 
 def _each_index(c: Compiler, indices: View, body: Callable[[str, str], None], size: str) -> None:
-    """Run a body for every index, in order: it takes the index's number and its checked value."""
+    """Run a body for every index of a contiguous view, in order: it takes the index's number, and the index itself.
+
+    One that is out of range is noted, and taken as 0.
+    """
     frame, f = c.frame, c.f
-    flat = indices.reshaped((product(indices.shape),))
-    if flat is None:
-        packed = c.temporary(Type(indices.dtype, indices.shape))
-        nests.copy_nest(frame, indices, packed)
-        flat = packed.reshaped((product(indices.shape),))
-    assert flat is not None
-    start = frame.pointer(flat)
-
-    def one(number: str) -> None:
-        at = frame.step(start, flat.dtype, f.times(number, frame.dim(flat.strides[0])))
-        body(number, _index(c, frame.load(at, flat.dtype), size))
-
-    frame.loop(flat.shape[0], one)
+    start, count = frame.pointer(indices), frame.size(product(indices.shape))
+    with f.loop("0", count) as number:
+        value = frame.load(frame.step(start, indices.dtype, number), indices.dtype)
+        wide = VectorBuilder(f).cast(value, "i64").name
+        inside = f.put(f"icmp ult i64 {wide}, {size}")
+        with f.when(f.put(f"xor i1 {inside}, true")):
+            frame.fail(OUT_OF_RANGE)
+        body(number, f.put(f"select i1 {inside}, i64 {wide}, i64 0"))
 
 
 def _take(c: Compiler, node: Node, operands: list[View], target: View) -> None:
     x, indices = operands
-    frame, f = c.frame, c.f
     row = Type(x.dtype, x.shape[1:])
-    source, to = frame.pointer(x), frame.pointer(target)
-    width = frame.dim(product(row.shape))
+    flat = c.packed(indices)
+    with c.stage() as frame:
+        source, to = frame.pointer(x), frame.pointer(target)
+        width, apart = frame.size(product(row.shape)), frame.dim(x.strides[0])
 
-    def one(number: str, index: str) -> None:
-        at = frame.step(source, x.dtype, f.times(index, frame.dim(x.strides[0])))
-        picked = View(c.pointer_view(at, row).slot, row.shape, x.strides[1:])
-        nests.copy_nest(frame, picked, c.pointer_view(frame.step(to, x.dtype, f.times(number, width)), row))
+        def one(number: str, index: str) -> None:
+            at = frame.step(source, x.dtype, c.f.times(index, apart))
+            picked = View(c.pointer_view(at, row).slot, row.shape, x.strides[1:])
+            place = c.pointer_view(frame.step(to, x.dtype, c.f.times(number, width)), row)
+            nests.copy_nest(frame, picked, place)
 
-    _each_index(c, indices, one, frame.dim(x.shape[0]))
+        _each_index(c, flat, one, frame.dim(x.shape[0]))
 
 
 def _scatter_add(c: Compiler, node: Node, operands: list[View], target: View) -> None:
+    """Add rows to rows, one after another: an index may come twice, and the order of a sum is a promise."""
     indices, updates = operands
-    frame, f = c.frame, c.f
-    rank = len(indices.shape)
-    row = Type(updates.dtype, updates.shape[rank:])
-    nests.fill_nest(frame, target, 0)
-    if not updates.is_contiguous:
-        packed = c.temporary(Type(updates.dtype, updates.shape))
-        nests.copy_nest(frame, updates, packed)
-        updates = packed
-    source, to = frame.pointer(updates), frame.pointer(target)
-    width = frame.dim(product(row.shape))
-    builder = VectorBuilder(f)
+    row = Type(updates.dtype, updates.shape[len(indices.shape) :])
+    updates, flat = c.packed(updates), c.packed(indices)
+    with c.stage() as frame:
+        nests.fill_nest(frame, target, 0)
+        source, to = frame.pointer(updates), frame.pointer(target)
+        width = frame.size(product(row.shape))
+        builder = VectorBuilder(c.f)
 
-    def one(number: str, index: str) -> None:
-        at = frame.step(source, updates.dtype, f.times(number, width))
-        place = frame.step(to, updates.dtype, f.times(index, width))
+        def one(number: str, index: str) -> None:
+            at = frame.step(source, updates.dtype, c.f.times(number, width))
+            place = frame.step(to, updates.dtype, c.f.times(index, width))
 
-        def element(i: str) -> None:
-            total = frame.step(place, updates.dtype, i)
-            frame.store(
-                builder.add(
-                    frame.load(total, updates.dtype), frame.load(frame.step(at, updates.dtype, i), updates.dtype)
-                ),
-                total,
-            )
+            def element(i: str, lanes: int, mask: str | None) -> None:
+                there, more = frame.step(place, updates.dtype, i), frame.step(at, updates.dtype, i)
+                total = frame.load(there, updates.dtype, lanes, mask)
+                frame.store(builder.add(total, frame.load(more, updates.dtype, lanes, mask)), there, mask)
 
-        frame.loop(product(row.shape), element)
+            lanes = c.vector_bytes // ITEM_BYTES[updates.dtype]
+            columns(frame, "0", width, 1 if updates.dtype == "bool" else lanes, element)
 
-    _each_index(c, indices, one, frame.dim(target.shape[0]))
+        _each_index(c, flat, one, frame.dim(target.shape[0]))
 
 
 def _argmax(c: Compiler, node: Node, operands: list[View], target: View) -> None:
     """The first largest element; the first NaN, where there is one, as NumPy has it."""
     (axis,) = node.attributes["axes"]
-    x, f, frame = operands[0], c.f, c.frame
-    builder = VectorBuilder(f)
+    x = operands[0]
     kept = [a for a in range(len(x.shape)) if a != axis]
     source = View(x.slot, tuple(x.shape[a] for a in kept), tuple(x.strides[a] for a in kept), x.offset)
+    dims, strides = collapse(source.shape, [list(source.strides), list(target.strides)])
+    with c.stage() as frame:
+        f = frame.f
+        builder = VectorBuilder(f)
+        along, length, place = frame.dim(x.strides[axis]), frame.dim(x.shape[axis]), frame.cell("i64")
 
-    def inner(length: Any, pointers: list[str], steps: list[Any]) -> None:
-        def one(number: str) -> None:
-            at = frame.step(pointers[0], x.dtype, f.times(number, frame.dim(steps[0])))
-            place = c.cell("i64")
+        def one(at: str, to: str) -> None:
             f.do(f"store i64 0, ptr {place}")
 
             def better(index: str, best: Value) -> Value:
-                value = frame.load(frame.step(at, x.dtype, f.times(index, frame.dim(x.strides[axis]))), x.dtype)
+                value = frame.load(frame.step(at, x.dtype, f.times(index, along)), x.dtype)
                 more = builder.greater(value, best)
                 first_nan = builder.logical_and(builder.is_nan(value), builder.logical_not(builder.is_nan(best)))
                 taken = builder.logical_or(more, first_nan)
                 before = f.put(f"load i64, ptr {place}")
-                chosen = f.put(f"select i1 {taken.name}, i64 {index}, i64 {before}")
-                f.do(f"store i64 {chosen}, ptr {place}")
+                f.do(f"store i64 {f.put(f'select i1 {taken.name}, i64 {index}, i64 {before}')}, ptr {place}")
                 return builder.select(taken, value, best)
 
-            first = frame.load(at, x.dtype)
-            carried_loop(frame, "0", frame.dim(x.shape[axis]), 1, first, better)
-            result = f.put(f"load i64, ptr {place}")
-            to = frame.step(pointers[1], "i64", f.times(number, frame.dim(steps[1])))
-            frame.store(Value(result, "i64", 1), to)
+            carried_loop(frame, "0", length, 1, frame.load(at, x.dtype), better)
+            frame.store(Value(f.put(f"load i64, ptr {place}"), "i64", 1), to)
 
-        frame.loop(length, one)
+        def inner(begin: str, end: str, pointers: list[str], steps: list[Dim]) -> None:
+            apart = [frame.dim(s) for s in steps]
+            with f.loop(begin, end) as number:
+                one(*(
+                    frame.step(p, d, f.times(number, s))
+                    for p, d, s in zip(pointers, (x.dtype, "i64"), apart, strict=True)
+                ))  # fmt: skip
 
-    dims, strides = collapse(source.shape, [list(source.strides), list(target.strides)])
-    walk(frame, dims, [source, target], strides, inner)
+        walk(frame, dims, [source, target], strides, inner)
 
 
 HEAVY: Mapping[str, Any] = {

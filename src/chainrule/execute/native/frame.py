@@ -1,60 +1,178 @@
-"""Frame: a function being written that computes on slots. It loads, stores, steps pointers and loops over axes."""
+"""Frame: a kernel being written. It loads, stores, steps pointers and loops over axes.
+
+A kernel is written for a *pattern*, not for sizes: lengths, strides (but 0 and 1) and places of operands are arguments
+that it loads when it is called. So two layers of different widths share their machine code.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from chainrule.execute.native.emit import IR_TYPE, Function
-from chainrule.execute.native.layout import ITEM_BYTES, View
+from chainrule.execute.native.emit import IR_TYPE, Function, Module
+from chainrule.execute.native.layout import ITEM_BYTES, Extent, View, as_extent
 from chainrule.execute.native.vector import Value
-from chainrule.graph import Dim, Rows
+from chainrule.graph import Dim
 
-UNROLL = 8
-"""A loop of so few trips, known in advance, is written out."""
+SIGNATURE = "(ptr %slots, ptr %args, i64 %begin, i64 %end)"
+"""Every kernel takes the table of buffers, its arguments, and the part of its outermost loop that it is to run."""
+STATUS_SLOT = 0
+"""The slot that holds the status of a call: 0, or the first thing that went wrong."""
+OUT_OF_RANGE, OUT_OF_BOUNDS = 1, 9
 
 
 class Frame:
-    """A function that computes on slots: it knows n, the base pointer of every slot, and the width of vectors."""
+    """A kernel being written: its arguments, in the order in which it asked for them, and the slots that it touches.
 
-    def __init__(self, function: Function, n: str, vector_bytes: int, bases: Sequence[str]) -> None:
-        self.f = function
-        self.n = n
+    ``debug`` checks every address against its buffer; a wrong one sets the status, and the access goes nowhere.
+    """
+
+    def __init__(self, vector_bytes: int, debug: bool = False) -> None:
+        self.module = Module()
+        self.f = Function(self.module, "")
         self.vector_bytes = vector_bytes
-        self.bases = bases
-        self._rows: dict[int, str] = {1: n}
+        self.masked = vector_bytes == 64
+        """Whether the last, partial vector of a loop is a masked one: free with AVX-512, dear elsewhere."""
+        self.debug = debug
+        self.arguments: list[Extent] = []
+        self.touched: set[int] = set()
+        self.extent: Dim = 1
+        self.divisible = False
+        self._prologue: list[str] = []
+        self._cells: list[str] = []
+        self._bounds: dict[str, tuple[str, str]] = {}
+
+    # arguments ------------------------------------------------------------------------------------------------------
+
+    def argument(self, extent: Extent) -> str:
+        """Return a number that the kernel is given when it is called, as an i64."""
+        place = len(self.arguments)
+        self.arguments.append(extent)
+        self._prologue.append(f"  %at{place} = getelementptr inbounds i64, ptr %args, i64 {place}")
+        self._prologue.append(f"  %arg{place} = load i64, ptr %at{place}, align 8")
+        return f"%arg{place}"
 
     def dim(self, dim: Dim) -> str:
-        """Return a dimension as an i64; multiples of n are computed where the function begins to need them."""
-        if isinstance(dim, Rows):
-            return self.n if dim.multiple == 1 else self.f.times(self.n, str(dim.multiple))
-        return str(dim)
+        """Return a length or stride as an i64: 0 and 1 as they are, since loops are written differently for them."""
+        if isinstance(dim, int) and dim in (0, 1):
+            return str(dim)
+        return self.argument(as_extent(dim))
+
+    def size(self, extent: Extent) -> str:
+        """Return a number of elements as an i64."""
+        return self.argument(extent)
+
+    def base(self, view: View) -> str:
+        """Return the address at which a view's slot begins."""
+        self.touched.add(view.slot.index)
+        slot = self.argument(Extent(view.slot.index))
+        place = len(self.arguments)
+        self._prologue.append(f"  %in{place} = getelementptr inbounds ptr, ptr %slots, i64 {slot}")
+        self._prologue.append(f"  %base{place} = load ptr, ptr %in{place}, align 8")
+        return f"%base{place}"
 
     def pointer(self, view: View) -> str:
         """Return the address of a view's first element."""
-        base = view.slot.source if view.slot.purpose == "pointer" else self.bases[view.slot.index]
-        offset = self.f.add(str(view.offset.fixed), self.f.times(self.n, str(view.offset.rows)))
-        return self.step(base, view.dtype, offset)
+        if view.slot.purpose == "pointer":
+            if view.offset == Extent():
+                return str(view.slot.source)
+            return self.step(view.slot.source, view.dtype, self.size(view.offset))
+        base = self.base(view)
+        offset = self.argument(view.offset * ITEM_BYTES[view.dtype])
+        place = len(self.arguments)
+        name = f"%start{place}"
+        self._prologue.append(f"  {name} = getelementptr inbounds i8, ptr {base}, i64 {offset}")
+        if self.debug:
+            length = self.argument(view.slot.size * ITEM_BYTES[view.dtype])
+            self._prologue.append(f"  %limit{place} = getelementptr inbounds i8, ptr {base}, i64 {length}")
+            self._bounds[name] = base, f"%limit{place}"
+        return name
+
+    def cell(self, kind: str) -> str:
+        """Return the address of a local variable of the kernel."""
+        name = self.f.name("cell")
+        self._cells.append(f"  {name} = alloca {kind}")
+        return name
+
+    def fail(self, status: int) -> None:
+        """Note that something went wrong."""
+        self.touched.add(STATUS_SLOT)
+        slot = self.f.put("load ptr, ptr %slots, align 8")
+        self.f.do(f"store i64 {status}, ptr {slot}, align 8")
+
+    def finish(self, name: str) -> str:
+        """Close the kernel and return its text under a name."""
+        self.f.head = f"define void @{name}{SIGNATURE}"
+        self.f.lines[:0] = [*self._cells, *self._prologue]
+        self.f.finish()
+        return self.module.text()
+
+    # memory ---------------------------------------------------------------------------------------------------------
 
     def step(self, pointer: str, dtype: str, elements: str) -> str:
         """Return the address so many elements further."""
         if elements == "0":
             return pointer
-        return self.f.put(f"getelementptr inbounds {IR_TYPE[dtype]}, ptr {pointer}, i64 {elements}")
+        moved = self.f.put(f"getelementptr inbounds {IR_TYPE[dtype]}, ptr {pointer}, i64 {elements}")
+        if pointer in self._bounds:
+            self._bounds[moved] = self._bounds[pointer]
+        return moved
 
-    def load(self, pointer: str, dtype: str, lanes: int = 1) -> Value:
+    def load(self, pointer: str, dtype: str, lanes: int = 1, mask: str | None = None) -> Value:
         f = self.f
-        memory = IR_TYPE[dtype] if lanes == 1 else f"<{lanes} x {IR_TYPE[dtype]}>"
-        raw = f.put(f"load {memory}, ptr {pointer}, align {ITEM_BYTES[dtype]}")
+        element, align = IR_TYPE[dtype], ITEM_BYTES[dtype]
+        memory = element if lanes == 1 else f"<{lanes} x {element}>"
+        pointer = self._checked(pointer, dtype, lanes, mask)
+        if mask is None:
+            raw = f.put(f"load {memory}, ptr {pointer}, align {align}")
+        else:
+            name = f"llvm.masked.load.v{lanes}{_suffix(element)}.p0"
+            f.module.declare(f"{memory} @{name}(ptr, i32 immarg, <{lanes} x i1>, {memory})")
+            raw = f.put(
+                f"call {memory} @{name}(ptr {pointer}, i32 {align}, <{lanes} x i1> {mask}, {memory} zeroinitializer)"
+            )
         value = Value(raw, dtype, lanes)
         if dtype == "bool":
             return Value(f.put(f"icmp ne {memory} {raw}, {'zeroinitializer' if lanes > 1 else '0'}"), dtype, lanes)
         return value
 
-    def store(self, value: Value, pointer: str) -> None:
-        f = self.f
-        memory = IR_TYPE[value.dtype] if value.lanes == 1 else f"<{value.lanes} x {IR_TYPE[value.dtype]}>"
+    def store(self, value: Value, pointer: str, mask: str | None = None) -> None:
+        f, lanes = self.f, value.lanes
+        element, align = IR_TYPE[value.dtype], ITEM_BYTES[value.dtype]
+        memory = element if lanes == 1 else f"<{lanes} x {element}>"
         name = f.put(f"zext {value.type} {value.name} to {memory}") if value.dtype == "bool" else value.name
-        f.do(f"store {memory} {name}, ptr {pointer}, align {ITEM_BYTES[value.dtype]}")
+        pointer = self._checked(pointer, value.dtype, lanes, mask)
+        if mask is None:
+            f.do(f"store {memory} {name}, ptr {pointer}, align {align}")
+            return
+        intrinsic = f"llvm.masked.store.v{lanes}{_suffix(element)}.p0"
+        f.module.declare(f"void @{intrinsic}({memory}, ptr, i32 immarg, <{lanes} x i1>)")
+        f.do(f"call void @{intrinsic}({memory} {name}, ptr {pointer}, i32 {align}, <{lanes} x i1> {mask})")
+
+    def _checked(self, pointer: str, dtype: str, lanes: int, mask: str | None) -> str:
+        """In a debug build: return the address if what is accessed lies in its buffer, else that of a spare cell."""
+        if pointer not in self._bounds:
+            return pointer
+        f = self.f
+        low, high = self._bounds[pointer]
+        if mask is None:
+            count = str(lanes)
+        else:
+            bits = f.put(f"bitcast <{lanes} x i1> {mask} to i{lanes}")
+            wide = f.put(f"zext i{lanes} {bits} to i64") if lanes < 64 else bits
+            zeros = f.intrinsic("i64", "llvm.ctlz.i64", ("i64", wide), ("i1", "false"))
+            count = f.put(f"sub i64 64, {zeros}")
+        end = f.put(f"getelementptr {IR_TYPE[dtype]}, ptr {pointer}, i64 {count}")
+        below = f.put(f"icmp ult ptr {pointer}, {low}")
+        above = f.put(f"icmp ugt ptr {end}, {high}")
+        wrong = f.put(f"or i1 {below}, {above}")
+        with f.when(wrong):
+            self.fail(OUT_OF_BOUNDS)
+        return f.put(f"select i1 {wrong}, ptr {self._spare()}, ptr {pointer}")
+
+    def _spare(self) -> str:
+        if not any(c.startswith("  %spare ") for c in self._cells):
+            self._cells.append("  %spare = alloca [64 x i64], align 64")
+        return "%spare"
 
     def splat(self, value: Value, lanes: int) -> Value:
         """Return a scalar in every lane."""
@@ -68,20 +186,26 @@ class Frame:
             lanes,
         )
 
-    def gather(self, pointer: str, dtype: str, stride: str, lanes: int) -> Value:
-        """Load elements a stride apart, lane by lane."""
+    def gather(self, pointer: str, dtype: str, stride: str, lanes: int, mask: str | None = None) -> Value:
+        """Load elements a stride apart, lane by lane; lanes that the mask leaves out read the first element again."""
         if lanes == 1:
             return self.load(pointer, dtype)
+        f = self.f
         kind = Value("", dtype, lanes).type
         result = "poison"
         for lane in range(lanes):
-            place = self.step(pointer, dtype, self.f.times(stride, str(lane)))
-            one = self.load(place, dtype)
-            result = self.f.put(f"insertelement {kind} {result}, {one.type} {one.name}, i32 {lane}")
+            offset = f.times(stride, str(lane))
+            if mask is not None and lane:
+                here = f.put(f"extractelement <{lanes} x i1> {mask}, i32 {lane}")
+                offset = f.put(f"select i1 {here}, i64 {offset}, i64 0")
+            one = self.load(self.step(pointer, dtype, offset), dtype)
+            result = f.put(f"insertelement {kind} {result}, {one.type} {one.name}, i32 {lane}")
         return Value(result, dtype, lanes)
 
+    # loops ----------------------------------------------------------------------------------------------------------
+
     def loop(self, end: Dim, body: Callable[[str], None]) -> None:
-        """Run a body for each index below a dimension, written out where it is small and known."""
+        """Run a body for each index below a dimension."""
         if isinstance(end, int) and end <= 1:
             for i in range(end):
                 body(str(i))
@@ -89,73 +213,83 @@ class Frame:
         with self.f.loop("0", self.dim(end)) as index:
             body(index)
 
+    def mask(self, index: str, end: str, lanes: int) -> str:
+        """Return a mask of the lanes whose index is below the end; the first always is."""
+        f = self.f
+        left = f.put(f"sub nsw i64 {end}, {index}")
+        capped = f.intrinsic("i64", "llvm.smin.i64", ("i64", left), ("i64", str(lanes)))
+        small = f.put(f"trunc i64 {capped} to i32")
+        kind = f"<{lanes} x i32>"
+        one = f.put(f"insertelement {kind} poison, i32 {small}, i32 0")
+        every = f.put(f"shufflevector {kind} {one}, {kind} poison, <{lanes} x i32> zeroinitializer")
+        return f.put(f"icmp slt {kind} <{', '.join(f'i32 {i}' for i in range(lanes))}>, {every}")
+
+
+def _suffix(element: str) -> str:
+    return {"float": "f32", "double": "f64"}.get(element, element)
+
+
+Body = Callable[[str, int, str | None], None]
+"""What runs for some columns: their first index, how many lanes, and the mask of those that count, or None for all."""
+
+
+def columns(frame: Frame, begin: str, end: str, lanes: int, body: Body) -> None:
+    """Run a body over vectors of columns; those that do not fill a vector by a mask, or one by one."""
+    f = frame.f
+    if lanes == 1:
+        with f.loop(begin, end) as index:
+            body(index, 1, None)
+    elif frame.masked:
+        with f.loop(begin, end, lanes) as index:
+            body(index, lanes, frame.mask(index, end, lanes))
+    else:
+        length = f.put(f"sub nsw i64 {end}, {begin}")
+        whole = f.put(f"and i64 {length}, {-lanes}")
+        middle = f.put(f"add nsw i64 {begin}, {whole}")
+        with f.loop(begin, middle, lanes) as index:
+            body(index, lanes, None)
+        with f.loop(middle, end) as index:
+            body(index, 1, None)
+
+
+Inner = Callable[[str, str, list[str], list[Dim]], None]
+"""What runs along the last axis: from where, to where, with which pointers, and each view's stride."""
+
 
 def walk(
-    frame: Frame, shape: Sequence[Dim], views: Sequence[View], strides: Sequence[Sequence[Dim]],
-    inner: Callable[[Dim, list[str], list[Dim]], None],
+    frame: Frame, shape: Sequence[Dim], views: Sequence[View], strides: Sequence[Sequence[Dim]], inner: Inner,
+    *, divided: bool = False,
 ) -> None:  # fmt: skip
     """Loop over all axes but the last, stepping a pointer for every view; ``inner`` writes the last axis.
 
-    ``inner`` takes the length of the last axis, the pointers, and each view's stride along it.
+    ``divided`` runs only the part of the first axis that the kernel is called for.
     """
     pointers = [frame.pointer(v) for v in views]
-    if any(d == 0 for d in shape):
-        return
+    steps = [[frame.dim(s) for s in own[:-1]] for own in strides]  # asked for before any loop begins
+    divided = divided and frame.divisible
+    if divided and shape:
+        frame.extent = shape[0]
+
+    def bounds(depth: int) -> tuple[str, str]:
+        return ("%begin", "%end") if divided and depth == 0 else ("0", frame.dim(shape[depth]))
+
     if not shape:
-        inner(1, pointers, [0] * len(views))
+        inner("0", "1", pointers, [0] * len(views))
         return
 
     def axis(depth: int, pointers: list[str]) -> None:
+        begin, end = bounds(depth)
         if depth == len(shape) - 1:
-            inner(shape[depth], pointers, [s[depth] for s in strides])
+            inner(begin, end, pointers, [s[depth] for s in strides])
             return
-
-        def body(index: str) -> None:
+        with frame.f.loop(begin, end) as index:
             moved = [
-                frame.step(p, v.dtype, frame.f.times(index, frame.dim(s[depth])))
-                for p, v, s in zip(pointers, views, strides, strict=True)
+                frame.step(p, v.dtype, frame.f.times(index, s[depth]))
+                for p, v, s in zip(pointers, views, steps, strict=True)
             ]
             axis(depth + 1, moved)
 
-        frame.loop(shape[depth], body)
-
     axis(0, pointers)
-
-
-def columns(frame: Frame, length: Dim, lanes: int, body: Callable[[str, int], None]) -> None:
-    """Run a body over vectors of columns, then over single columns."""
-    if isinstance(length, int):
-        while lanes > length:
-            lanes //= 2
-        main = length // lanes * lanes
-        counted(frame, 0, main, lanes, body)
-        for place in range(main, length):
-            body(str(place), 1)
-        return
-    end = frame.dim(length)
-    whole = frame.f.put(f"and i64 {end}, {-lanes}")
-    with frame.f.loop("0", whole, lanes) as index:
-        body(index, lanes)
-    with frame.f.loop(whole, end) as index:
-        body(index, 1)
-
-
-def counted(frame: Frame, begin: int, end: int, step: int, body: Callable[[str, int], None]) -> None:
-    if (end - begin) // step <= 2:
-        for place in range(begin, end, step):
-            body(str(place), step)
-        return
-    with frame.f.loop(str(begin), str(end), step) as index:
-        body(index, step)
-
-
-def accumulate(frame: Frame, end: Dim, total: Value, body: Callable[[str, Value], Value]) -> Value:
-    """Loop with one value carried in a register."""
-    if isinstance(end, int) and end <= UNROLL:
-        for i in range(end):
-            total = body(str(i), total)
-        return total
-    return carried_loop(frame, "0", frame.dim(end), 1, total, body)
 
 
 def carried_loop(

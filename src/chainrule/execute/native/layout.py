@@ -14,16 +14,20 @@ ITEM_BYTES = {"f32": 4, "f64": 8, "i32": 4, "i64": 8, "u32": 4, "u64": 8, "bool"
 
 @dataclass(frozen=True)
 class Extent:
-    """A number of elements, ``fixed + rows·n``."""
+    """A whole number that is known when n is: ``fixed + rows·n + square·n²``."""
 
     fixed: int = 0
     rows: int = 0
+    square: int = 0
 
     def __add__(self, other: Extent) -> Extent:
-        return Extent(self.fixed + other.fixed, self.rows + other.rows)
+        return Extent(self.fixed + other.fixed, self.rows + other.rows, self.square + other.square)
+
+    def __mul__(self, other: int) -> Extent:
+        return Extent(self.fixed * other, self.rows * other, self.square * other)
 
     def at(self, n: int) -> int:
-        return self.fixed + self.rows * n
+        return self.fixed + self.rows * n + self.square * n * n
 
 
 def times(a: Dim, b: Dim) -> Dim | None:
@@ -42,27 +46,37 @@ def as_extent(dim: Dim) -> Extent:
     return Extent(0, dim.multiple) if isinstance(dim, Rows) else Extent(dim, 0)
 
 
-def product(shape: Shape) -> Dim:
-    total: Dim = 1
+def product(shape: Shape) -> Extent:
+    """Return the number of elements of a shape."""
+    number, powers = 1, 0
     for dim in shape:
-        more = times(total, dim)
-        if more is None:
-            raise ExecutionError("a value of n·n elements cannot be compiled; use executor='reference'")
-        total = more
-    return total
+        number *= dim.multiple if isinstance(dim, Rows) else dim
+        powers += isinstance(dim, Rows)
+    if powers > 2:
+        raise ExecutionError("a value of n·n·n elements cannot be compiled; use executor='reference'")
+    return Extent(*[number if power == powers else 0 for power in range(3)])
 
 
 def contiguous(shape: Shape) -> tuple[Dim, ...]:
     """Return the strides of a C-ordered array."""
     strides: list[Dim] = []
     step: Dim = 1
-    for dim in reversed(shape):
+    for place, dim in enumerate(reversed(shape), 1):
         strides.append(step)
         more = times(step, dim)
-        if more is None:
-            raise ExecutionError("a value of n·n elements cannot be compiled; use executor='reference'")
-        step = more
+        if more is None and place < len(shape):
+            raise ExecutionError("a value with a stride of n·n elements cannot be compiled; use executor='reference'")
+        step = 0 if more is None else more
     return tuple(reversed(strides))
+
+
+def scaled(extent: Extent, dim: Dim) -> Extent:
+    """Return a number of elements times a dimension."""
+    if isinstance(dim, int):
+        return extent * dim
+    if extent.square:
+        raise ExecutionError("a value of n·n·n elements cannot be compiled; use executor='reference'")
+    return Extent(0, extent.fixed, extent.rows) * dim.multiple
 
 
 @dataclass(frozen=True)
@@ -88,6 +102,10 @@ class View:
     @property
     def dtype(self) -> str:
         return self.slot.dtype
+
+    @property
+    def is_symbolic(self) -> bool:
+        return any(isinstance(d, Rows) for d in self.shape)
 
     @property
     def is_contiguous(self) -> bool:

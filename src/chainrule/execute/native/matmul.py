@@ -1,8 +1,9 @@
 """Matrix products: a register tile of accumulators, written for the width of this machine's vectors.
 
-C[i, j] = Σ_k A[i, k] B[k, j]: A may have any strides (so a transposed A costs nothing), and the rows of B and C are
-contiguous. Each element is one chain of fused multiply-adds over k = 0, 1, 2, …, whatever tile it falls into: its bits
-do not depend on the number of rows and columns beside it.
+C[i, j] = Σ_k A[i, k] B[k, j]: A may have any strides (so a transposed A costs nothing); the columns of B lie next to
+each other, as they are or copied into *panels*, blocks of as many columns as a tile has. Each element is one chain of
+fused multiply-adds over k = 0, 1, 2, …, whatever tile it falls into: its bits do not depend on the number of rows and
+columns beside it, nor on how the rows are shared out among threads.
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ from __future__ import annotations
 from functools import cache
 
 from chainrule.execute.native.emit import IR_TYPE, Function, Module
+from chainrule.execute.native.frame import SIGNATURE
 from chainrule.execute.native.layout import ITEM_BYTES
 
-TILES = {16: (4, 2), 32: (6, 2), 64: (8, 3)}
+TILES = {16: (4, 2), 32: (6, 2), 64: (6, 4)}
 """Rows and vectors of a tile by vector width: accumulators, one row of B and one element of A fill the registers."""
-HEAD = "(ptr %a, i64 %as0, i64 %as1, ptr %b, i64 %bs0, ptr %c, i64 %cs0, i64 %m, i64 %n, i64 %k, ptr %pack)"
-ARGUMENTS = ("ptr", "i64", "i64", "ptr", "i64", "ptr", "i64", "i64", "i64", "i64", "ptr")
-PACK_FROM = 24
-"""From so many rows on, a block of columns of B is copied together first: every tile of rows reads it again."""
+PRODUCT = ("ptr %a", "i64 %as0", "i64 %as1", "ptr %b", "i64 %bs0", "i64 %bpanel", "ptr %c", "i64 %cs0", "i64 %m",
+           "i64 %n", "i64 %k")  # fmt: skip
+PACK = ("ptr %b", "i64 %bs0", "i64 %bs1", "ptr %to", "i64 %n", "i64 %k", "i64 %first", "i64 %last")
 
 
-def block_width(dtype: str, vector_bytes: int) -> int:
-    """Return the columns of a full block: what has to fit a row of the copied block."""
+def panel_width(dtype: str, vector_bytes: int) -> int:
+    """Return the columns of a panel."""
     return vector_bytes // ITEM_BYTES[dtype] * TILES[vector_bytes][1]
 
 
@@ -30,25 +31,87 @@ def row_blocks(most: int) -> list[int]:
     return [most, *[h for h in (4, 2, 1) if h < most]]
 
 
+def units(dtype: str) -> tuple[str, ...]:
+    """Return the names of the functions for products of a dtype."""
+    return f"product_{dtype}", f"pack_{dtype}", f"multiply_{dtype}", f"panels_{dtype}"
+
+
 @cache
-def kernel_text(dtype: str, vector_bytes: int) -> str:
-    """Return the module that holds the product of one dtype, ``matmul_f32`` or ``matmul_f64``."""
+def unit_text(name: str, vector_bytes: int) -> str:
+    """Return the text of one of the functions."""
+    kind, dtype = name.split("_")
+    return {"product": _product, "pack": _pack, "multiply": _multiply, "panels": _panels}[kind](dtype, vector_bytes)
+
+
+def _wrapper(name: str, callee: str, kinds: list[str], signature: str) -> tuple[Module, Function, list[str]]:
+    """Begin a kernel that reads its arguments and calls a function: pointers are a slot and a number of bytes."""
+    module = Module()
+    module.declare(f"void @{callee}{signature}")
+    f = Function(module, f"define void @{name}{SIGNATURE}")
+    values: list[str] = []
+    place = 0
+
+    def number() -> str:
+        nonlocal place
+        at = f.put(f"getelementptr inbounds i64, ptr %args, i64 {place}")
+        place += 1
+        return f.put(f"load i64, ptr {at}, align 8")
+
+    for kind in kinds:
+        if kind == "ptr":
+            at = f.put(f"getelementptr inbounds ptr, ptr %slots, i64 {number()}")
+            base = f.put(f"load ptr, ptr {at}, align 8")
+            values.append(f.put(f"getelementptr inbounds i8, ptr {base}, i64 {number()}"))
+        else:
+            values.append(number())
+    return module, f, values
+
+
+def _types(arguments: tuple[str, ...]) -> str:
+    return f"({', '.join(a.split()[0] for a in arguments)})"
+
+
+def _call(f: Function, callee: str, arguments: tuple[str, ...], values: list[str]) -> None:
+    pairs = zip((a.split()[0] for a in arguments), values, strict=True)
+    f.do(f"call void @{callee}({', '.join(f'{kind} {value}' for kind, value in pairs)})")
+
+
+def _multiply(dtype: str, vector_bytes: int) -> str:
+    """The kernel of a product: rows ``begin`` to ``end``; its arguments are those of ``product`` without m."""
+    kinds = [a.split()[0] for a in PRODUCT if a != "i64 %m"]
+    module, f, values = _wrapper(f"multiply_{dtype}", f"product_{dtype}", kinds, _types(PRODUCT))
+    a, as0, as1, b, bs0, bpanel, c, cs0, n, k = values
+    element = IR_TYPE[dtype]
+    a = f.put(f"getelementptr inbounds {element}, ptr {a}, i64 {f.times('%begin', as0)}")
+    c = f.put(f"getelementptr inbounds {element}, ptr {c}, i64 {f.times('%begin', cs0)}")
+    m = f.put("sub nsw i64 %end, %begin")
+    _call(f, f"product_{dtype}", PRODUCT, [a, as0, as1, b, bs0, bpanel, c, cs0, m, n, k])
+    f.finish()
+    return module.text()
+
+
+def _panels(dtype: str, vector_bytes: int) -> str:
+    """The kernel that copies B into panels ``begin`` to ``end``."""
+    kinds = [a.split()[0] for a in PACK[:6]]
+    module, f, values = _wrapper(f"panels_{dtype}", f"pack_{dtype}", kinds, _types(PACK))
+    _call(f, f"pack_{dtype}", PACK, [*values, "%begin", "%end"])
+    f.finish()
+    return module.text()
+
+
+def _product(dtype: str, vector_bytes: int) -> str:
+    """``product``: m rows; panel p of B begins ``p·bpanel`` elements after the first, its rows are ``bs0`` apart."""
     module = Module()
     lanes = vector_bytes // ITEM_BYTES[dtype]
     rows, vectors = TILES[vector_bytes]
-    f = Function(module, f"define void @matmul_{dtype}{HEAD}")
-    width = block_width(dtype, vector_bytes)
+    f = Function(module, f"define void @product_{dtype}({', '.join(PRODUCT)})")
+    width = panel_width(dtype, vector_bytes)
     element = IR_TYPE[dtype]
-    many = f.put(f"icmp sge i64 %m, {PACK_FROM}")
     blocks = f.put(f"sdiv i64 %n, {width}")
     full = f.put(f"mul nsw i64 {blocks}, {width}")
-    with f.loop("0", full, width) as j:
-        start = f.put(f"getelementptr inbounds {element}, ptr %b, i64 {j}")
-        with f.when(many):
-            _pack(f, dtype, lanes, vectors, start)
-        base = f.put(f"select i1 {many}, ptr %pack, ptr {start}")
-        stride = f.put(f"select i1 {many}, i64 {width}, i64 %bs0")
-        _column_block(f, dtype, lanes, vectors, rows, j, (base, stride), None)
+    with f.loop("0", blocks) as block:
+        start = f.put(f"getelementptr inbounds {element}, ptr %b, i64 {f.times(block, '%bpanel')}")
+        _column_block(f, dtype, lanes, vectors, rows, f.times(block, str(width)), start, None)
     rest = f.put(f"sub nsw i64 %n, {full}")
     for count in range(1, vectors + 1):
         above = f.put(f"icmp sgt i64 {rest}, {lanes * (count - 1)}")
@@ -56,23 +119,10 @@ def kernel_text(dtype: str, vector_bytes: int) -> str:
         both = f.put(f"and i1 {above}, {below}")
         with f.when(both):
             left = f.put(f"sub nsw i64 {rest}, {lanes * (count - 1)}")
-            start = f.put(f"getelementptr inbounds {element}, ptr %b, i64 {full}")
-            _column_block(f, dtype, lanes, count, rows, full, (start, "%bs0"), _mask(f, left, lanes))
+            start = f.put(f"getelementptr inbounds {element}, ptr %b, i64 {f.times(blocks, '%bpanel')}")
+            _column_block(f, dtype, lanes, count, rows, full, start, _mask(f, left, lanes))
     f.finish()
     return module.text()
-
-
-def _pack(f: Function, dtype: str, lanes: int, vectors: int, start: str) -> None:
-    """Copy a block of columns of B so that its rows lie next to each other."""
-    element, align = IR_TYPE[dtype], ITEM_BYTES[dtype]
-    kind = f"<{lanes} x {element}>"
-    with f.loop("0", "%k") as row:
-        source = f.put(f"getelementptr inbounds {element}, ptr {start}, i64 {f.times(row, '%bs0')}")
-        target = f.put(f"getelementptr inbounds {element}, ptr %pack, i64 {f.times(row, str(lanes * vectors))}")
-        for v in range(vectors):
-            at = f.put(f"getelementptr inbounds {element}, ptr {source}, i64 {v * lanes}")
-            to = f.put(f"getelementptr inbounds {element}, ptr {target}, i64 {v * lanes}")
-            f.do(f"store {kind} {f.put(f'load {kind}, ptr {at}, align {align}')}, ptr {to}, align {align}")
 
 
 def _mask(f: Function, count: str, lanes: int) -> str:
@@ -85,7 +135,7 @@ def _mask(f: Function, count: str, lanes: int) -> str:
 
 
 def _column_block(
-    f: Function, dtype: str, lanes: int, vectors: int, most: int, j: str, columns: tuple[str, str], mask: str | None
+    f: Function, dtype: str, lanes: int, vectors: int, most: int, j: str, start: str, mask: str | None
 ) -> None:
     """Compute all rows of a block of columns: tiles of full height, then what is left."""
     begin = "0"
@@ -95,15 +145,14 @@ def _column_block(
         size = f.put(f"mul nsw i64 {tiles}, {height}")
         end = f.put(f"add nsw i64 {begin}, {size}")
         with f.loop(begin, end, height) as i:
-            _tile(f, dtype, lanes, vectors, height, i, j, columns, mask)
+            _tile(f, dtype, lanes, vectors, height, i, j, start, mask)
         begin = end
 
 
 def _tile(
-    f: Function, dtype: str, lanes: int, vectors: int, height: int, i: str, j: str, columns: tuple[str, str],
-    mask: str | None,
-) -> None:  # fmt: skip
-    """Compute a tile of C; ``columns`` is where its columns of B begin, and how far apart its rows are."""
+    f: Function, dtype: str, lanes: int, vectors: int, height: int, i: str, j: str, column: str, mask: str | None
+) -> None:
+    """Compute a tile of C; ``column`` is where its columns of B begin."""
     element, align = IR_TYPE[dtype], ITEM_BYTES[dtype]
     kind = f"<{lanes} x {element}>"
     suffix = f"v{lanes}{dtype}"
@@ -112,28 +161,25 @@ def _tile(
         row = f.put(f"add nsw i64 {i}, {r}")
         offset = f.put(f"mul nsw i64 {row}, %as0")
         starts.append(f.put(f"getelementptr inbounds {element}, ptr %a, i64 {offset}"))
-    column, stride = columns
     head, body, done = f.label("head"), f.label("body"), f.label("done")
     before = f.block
     step, after = f.name("k"), f.name("next")
+    at_a, next_a, at_b, next_b = f.name("ka"), f.name("ka"), f.name("kb"), f.name("kb")
     sums = [[f.name("acc") for _ in range(vectors)] for _ in range(height)]
     f.do(f"br label %{head}")
     f.start(head)
     place = len(f.lines)
-    f.lines += [""] * (1 + height * vectors)
+    f.lines += [""] * (3 + height * vectors)
     more = f.put(f"icmp slt i64 {step}, %k")
     f.do(f"br i1 {more}, label %{body}, label %{done}")
     f.start(body)
-    b_offset = f.put(f"mul nsw i64 {step}, {stride}")
-    b_row = f.put(f"getelementptr inbounds {element}, ptr {column}, i64 {b_offset}")
     wide = []
     for v in range(vectors):
-        at = f.put(f"getelementptr inbounds {element}, ptr {b_row}, i64 {v * lanes}") if v else b_row
+        at = f.put(f"getelementptr inbounds {element}, ptr {at_b}, i64 {v * lanes}") if v else at_b
         wide.append(_load(f, kind, suffix, at, align, mask if v == vectors - 1 else None, lanes))
-    a_offset = f.put(f"mul nsw i64 {step}, %as1")
     results = []
     for r in range(height):
-        at = f.put(f"getelementptr inbounds {element}, ptr {starts[r]}, i64 {a_offset}")
+        at = f.put(f"getelementptr inbounds {element}, ptr {starts[r]}, i64 {at_a}")
         one = f.put(f"load {element}, ptr {at}, align {align}")
         first = f.put(f"insertelement {kind} poison, {element} {one}, i32 0")
         every = f.put(f"shufflevector {kind} {first}, {kind} poison, <{lanes} x i32> zeroinitializer")
@@ -142,10 +188,14 @@ def _tile(
             for v in range(vectors)
         ])  # fmt: skip
     f.do(f"{after} = add nsw i64 {step}, 1")
+    f.do(f"{next_a} = add nsw i64 {at_a}, %as1")
+    f.do(f"{next_b} = getelementptr inbounds {element}, ptr {at_b}, i64 %bs0")
     f.do(f"br label %{head}")
     f.lines[place] = f"  {step} = phi i64 [ 0, %{before} ], [ {after}, %{body} ]"
+    f.lines[place + 1] = f"  {at_a} = phi i64 [ 0, %{before} ], [ {next_a}, %{body} ]"
+    f.lines[place + 2] = f"  {at_b} = phi ptr [ {column}, %{before} ], [ {next_b}, %{body} ]"
     flat = [(sums[r][v], results[r][v]) for r in range(height) for v in range(vectors)]
-    for line, (name, result) in enumerate(flat, start=place + 1):
+    for line, (name, result) in enumerate(flat, start=place + 3):
         f.lines[line] = f"  {name} = phi {kind} [ zeroinitializer, %{before} ], [ {result}, %{body} ]"
     f.start(done)
     for r in range(height):
@@ -156,6 +206,98 @@ def _tile(
         for v in range(vectors):
             at = f.put(f"getelementptr inbounds {element}, ptr {start}, i64 {v * lanes}") if v else start
             _store(f, kind, suffix, sums[r][v], at, align, mask if v == vectors - 1 else None, lanes)
+
+
+def _pack(dtype: str, vector_bytes: int) -> str:
+    """``pack``: copy columns of B into panels first … last−1, each [k, width]; B may be transposed."""
+    module = Module()
+    f = Function(module, f"define void @pack_{dtype}({', '.join(PACK)})")
+    width, element = panel_width(dtype, vector_bytes), IR_TYPE[dtype]
+    size = f.times("%k", str(width))
+    straight = f.put("icmp eq i64 %bs1, 1")
+    with f.loop("%first", "%last") as panel:
+        begin = f.times(panel, str(width))
+        left = f.put(f"sub nsw i64 %n, {begin}")
+        count = f.intrinsic("i64", "llvm.smin.i64", ("i64", left), ("i64", str(width)))
+        to = f.put(f"getelementptr inbounds {element}, ptr %to, i64 {f.times(panel, size)}")
+        source = f.put(f"getelementptr inbounds {element}, ptr %b, i64 {f.times(begin, '%bs1')}")
+        rows, columns, done = f.label("rows"), f.label("columns"), f.label("packed")
+        f.do(f"br i1 {straight}, label %{rows}, label %{columns}")
+        f.start(rows)
+        _copy_rows(f, dtype, vector_bytes // ITEM_BYTES[dtype], width, source, to, count)
+        f.do(f"br label %{done}")
+        f.start(columns)
+        _copy_columns(f, dtype, width, source, to, count)
+        f.do(f"br label %{done}")
+        f.start(done)
+    f.finish()
+    return module.text()
+
+
+def _copy_rows(f: Function, dtype: str, lanes: int, width: int, source: str, to: str, count: str) -> None:
+    """Copy rows of B that are contiguous, vector by vector, and element by element at the end."""
+    element, align = IR_TYPE[dtype], ITEM_BYTES[dtype]
+    kind = f"<{lanes} x {element}>"
+    whole = f.put(f"and i64 {count}, {-lanes}")
+    with f.loop("0", "%k") as row:
+        begin = f.put(f"getelementptr inbounds {element}, ptr {source}, i64 {f.times(row, '%bs0')}")
+        target = f.put(f"getelementptr inbounds {element}, ptr {to}, i64 {f.times(row, str(width))}")
+        for first, last, step, held in (("0", whole, lanes, kind), (whole, count, 1, element)):
+            with f.loop(first, last, step) as i:
+                at = f.put(f"getelementptr inbounds {element}, ptr {begin}, i64 {i}")
+                place = f.put(f"getelementptr inbounds {element}, ptr {target}, i64 {i}")
+                f.do(f"store {held} {f.put(f'load {held}, ptr {at}, align {align}')}, ptr {place}, align {align}")
+
+
+def _copy_columns(f: Function, dtype: str, width: int, source: str, to: str, count: str) -> None:
+    """Copy columns of B that are contiguous (``bs0`` is 1) or strided: 4 by 4 turned in registers where they are."""
+    element, align = IR_TYPE[dtype], ITEM_BYTES[dtype]
+    kind = f"<4 x {element}>"
+    down = f.put("icmp eq i64 %bs0, 1")
+    four = f.put("and i64 %k, -4")
+    by_four = f.put(f"select i1 {down}, i64 {four}, i64 0")
+    columns_four = f.put(f"and i64 {count}, -4")
+
+    def place_of(pointer: str, *offsets: tuple[str, str]) -> str:
+        for index, stride in offsets:
+            pointer = f.put(f"getelementptr inbounds {element}, ptr {pointer}, i64 {f.times(index, stride)}")
+        return pointer
+
+    with f.loop("0", by_four, 4) as row:
+        begin = place_of(source, (row, "1"))
+        target = place_of(to, (row, str(width)))
+        with f.loop("0", columns_four, 4) as column:
+            at = place_of(begin, (column, "%bs1"))
+            turned = []
+            for _ in range(4):
+                turned.append(f.put(f"load {kind}, ptr {at}, align {align}"))
+                at = place_of(at, ("%bs1", "1"))
+            for r, vector in enumerate(_turned(f, kind, turned)):
+                place = place_of(target, (column, "1"), (str(r * width), "1"))
+                f.do(f"store {kind} {vector}, ptr {place}, align {align}")
+    for first, last, column_first in (("0", by_four, columns_four), (by_four, "%k", "0")):
+        with f.loop(first, last) as row:
+            begin = place_of(source, (row, "%bs0"))
+            target = place_of(to, (row, str(width)))
+            with f.loop(column_first, count) as column:
+                at = place_of(begin, (column, "%bs1"))
+                one = f.put(f"load {element}, ptr {at}, align {align}")
+                f.do(f"store {element} {one}, ptr {place_of(target, (column, '1'))}, align {align}")
+
+
+def _turned(f: Function, kind: str, rows: list[str]) -> list[str]:
+    """Return the columns of four vectors of four."""
+
+    def shuffle(a: str, b: str, places: tuple[int, ...]) -> str:
+        mask = ", ".join(f"i32 {p}" for p in places)
+        return f.put(f"shufflevector {kind} {a}, {kind} {b}, <4 x i32> <{mask}>")
+
+    low01, high01 = shuffle(rows[0], rows[1], (0, 4, 1, 5)), shuffle(rows[0], rows[1], (2, 6, 3, 7))
+    low23, high23 = shuffle(rows[2], rows[3], (0, 4, 1, 5)), shuffle(rows[2], rows[3], (2, 6, 3, 7))
+    return [
+        shuffle(low01, low23, (0, 1, 4, 5)), shuffle(low01, low23, (2, 3, 6, 7)),
+        shuffle(high01, high23, (0, 1, 4, 5)), shuffle(high01, high23, (2, 3, 6, 7)),
+    ]  # fmt: skip
 
 
 def _load(f: Function, kind: str, suffix: str, at: str, align: int, mask: str | None, lanes: int) -> str:

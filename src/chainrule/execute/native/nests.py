@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.execute.native.frame import Frame, columns, walk
 from chainrule.execute.native.layout import ITEM_BYTES, View, collapse
-from chainrule.execute.native.schedule import Stage, joins
+from chainrule.execute.native.schedule import Stage, is_flag, joins
 from chainrule.execute.native.threefry import random_bits
 from chainrule.execute.native.vector import Value, VectorBuilder, literal
 from chainrule.graph import Dim, Node
@@ -44,6 +44,14 @@ class Expression:
             [ITEM_BYTES[n.type.dtype] for n in nodes] + [ITEM_BYTES[v.dtype] for v in self.views], default=4
         )
 
+    def lanes(self) -> int:
+        """Return how many elements of the widest dtype a vector holds."""
+        return max(self.frame.vector_bytes // max(self.widest, 4), 1)
+
+    def strides(self, steps: Sequence[Dim]) -> list[str]:
+        """Return the strides along the last axis; asked for before the loop begins."""
+        return [self.frame.dim(s) for s in steps]
+
     def hoisted(self, pointers: Sequence[str], steps: Sequence[Dim]) -> dict[int, Value]:
         """Load, before a loop, the operands that do not change along it."""
         return {
@@ -53,8 +61,9 @@ class Expression:
         }
 
     def at(
-        self, pointers: Sequence[str], steps: Sequence[Dim], index: str, lanes: int, hoisted: Mapping[int, Value]
-    ) -> dict[Node, Value]:
+        self, pointers: Sequence[str], steps: Sequence[Dim], strides: Sequence[str], index: str, lanes: int,
+        hoisted: Mapping[int, Value], mask: str | None = None,
+    ) -> dict[Node, Value]:  # fmt: skip
         """Compute all nodes at an index along the last axis, for so many lanes from there."""
         frame = self.frame
         values: dict[Node, Value] = {}
@@ -62,10 +71,12 @@ class Expression:
             if i in hoisted:
                 values[operand] = frame.splat(hoisted[i], lanes)
                 continue
-            dtype, step = self.views[i].dtype, steps[i]
-            place = frame.step(pointers[i], dtype, frame.f.times(index, frame.dim(step)))
+            dtype = self.views[i].dtype
+            place = frame.step(pointers[i], dtype, frame.f.times(index, strides[i]))
             values[operand] = (
-                frame.load(place, dtype, lanes) if step == 1 else frame.gather(place, dtype, frame.dim(step), lanes)
+                frame.load(place, dtype, lanes, mask)
+                if steps[i] == 1
+                else frame.gather(place, dtype, strides[i], lanes, mask)
             )
         for operand, number in self.literals.items():
             kind = operand.type.dtype
@@ -81,29 +92,71 @@ class Expression:
 
 
 def fused_nest(frame: Frame, stage: Stage, view_of: Callable[[Node], View]) -> None:
-    """Compute a group of elementwise nodes in one pass: load operands, compute in registers, store what is read."""
-    expression = Expression(frame, stage.nodes, view_of)
-    written = [node for node in stage.nodes if node in stage.stored]
+    """Compute a group of elementwise nodes in one pass: load operands, compute in registers, store what is read.
+
+    A flag, ``all`` over a node of the group, is a byte that is 1 before, and set to 0 where an element is false.
+    """
+    flags = [node for node in stage.nodes if is_flag(node)]
+    nodes = [node for node in stage.nodes if not is_flag(node)]
+    first_node = nodes[0] if nodes else flags[0].operands[0]
+    expression = Expression(frame, nodes, view_of) if nodes else _reading(frame, flags, view_of)
+    written = [node for node in nodes if node in stage.stored]
     views = [*expression.views, *(view_of(node) for node in written)]
     first = len(expression.views)
-    dims, strides = collapse(stage.nodes[0].shape, [list(v.strides) for v in views])
-    lanes_full = max(frame.vector_bytes // max(expression.widest, 4), 1)
+    dims, strides = collapse(first_node.shape, [list(v.strides) for v in views])
+    wrong = {flag: frame.cell("i8") for flag in flags}
+    targets = {flag: frame.pointer(view_of(flag)) for flag in flags}
+    for flag, place in wrong.items():
+        frame.f.do(f"store i8 1, ptr {place}")
+        if not frame.divisible:  # a kernel that runs in parts must not: one part's 0 would be lost
+            frame.f.do(f"store i8 1, ptr {targets[flag]}, align 1")
 
-    def inner(length: Dim, pointers: list[str], steps: list[Dim]) -> None:
+    def inner(begin: str, end: str, pointers: list[str], steps: list[Dim]) -> None:
         hoisted = expression.hoisted(pointers, steps)
+        apart = expression.strides(steps)
 
-        def at(index: str, lanes: int) -> None:
-            values = expression.at(pointers, steps, index, lanes, hoisted)
+        def at(index: str, lanes: int, mask: str | None) -> None:
+            values = expression.at(pointers, steps, apart, index, lanes, hoisted, mask)
             for i, node in enumerate(written, start=first):
-                place = frame.step(pointers[i], node.type.dtype, frame.f.times(index, frame.dim(steps[i])))
-                frame.store(values[node], place)
+                place = frame.step(pointers[i], node.type.dtype, f.times(index, apart[i]))
+                frame.store(values[node], place, mask)
+            for flag, place in wrong.items():
+                _lower_flag(frame, values[flag.operands[0]], mask, place)
 
-        if all(step == 1 for step in steps[first:]):
-            columns(frame, length, lanes_full, at)
-        else:
-            frame.loop(length, lambda index: at(index, 1))
+        packed = all(step == 1 for step in steps[first:])
+        # a bool is a byte: lanes that are not next to each other would be loaded by branches
+        columns(frame, begin, end, expression.lanes() if packed else 1, at)
 
-    walk(frame, dims, views, strides, inner)
+    f = frame.f
+    walk(frame, dims, views, strides, inner, divided=True)
+    for flag, place in wrong.items():
+        bad = f.put(f"icmp eq i8 {f.put(f'load i8, ptr {place}')}, 0")
+        with f.when(bad):
+            f.do(f"store i8 0, ptr {targets[flag]}, align 1")
+
+
+def _reading(frame: Frame, flags: Sequence[Node], view_of: Callable[[Node], View]) -> Expression:
+    """Return an expression that computes nothing, and reads the operands of flags."""
+    expression = Expression(frame, [], view_of)
+    for flag in flags:
+        if not any(flag.operands[0] is r for r in expression.reads):
+            expression.reads.append(flag.operands[0])
+    expression.views = [view_of(r) for r in expression.reads]
+    return expression
+
+
+def _lower_flag(frame: Frame, value: Value, mask: str | None, place: str) -> None:
+    """Set a cell to 0 where a lane that counts is false."""
+    f = frame.f
+    name = value.name
+    if value.lanes > 1:
+        if mask is not None:
+            out = f.put(f"xor {value.type} {mask}, splat (i1 true)")
+            name = f.put(f"or {value.type} {name}, {out}")
+        name = f.intrinsic("i1", f"llvm.vector.reduce.and.v{value.lanes}i1", (value.type, name))
+    before = f.put(f"load i8, ptr {place}")
+    wide = f.put(f"zext i1 {name} to i8")
+    f.do(f"store i8 {f.put(f'and i8 {before}, {wide}')}, ptr {place}")
 
 
 def uniform_literal(node: Node) -> Any:
@@ -132,31 +185,29 @@ def _lowered(builder: VectorBuilder, node: Node, operands: list[Any]) -> Value:
 def copy_nest(frame: Frame, source: View, target: View) -> None:
     """Copy a view's elements to another view of the same shape."""
     dims, (a, b) = collapse(source.shape, [list(source.strides), list(target.strides)])
-    lanes = max(frame.vector_bytes // ITEM_BYTES[source.dtype], 1)
+    dtype = source.dtype
 
-    def inner(length: Dim, pointers: list[str], steps: list[Dim]) -> None:
-        if steps == [1, 1]:
-            columns(frame, length, lanes, lambda index, width: frame.store(
-                frame.load(frame.step(pointers[0], source.dtype, index), source.dtype, width),
-                frame.step(pointers[1], source.dtype, index),
-            ))  # fmt: skip
-            return
-        frame.loop(length, lambda index: frame.store(
-            frame.load(frame.step(pointers[0], source.dtype, frame.f.times(index, frame.dim(steps[0]))), source.dtype),
-            frame.step(pointers[1], source.dtype, frame.f.times(index, frame.dim(steps[1]))),
-        ))  # fmt: skip
+    def inner(begin: str, end: str, pointers: list[str], steps: list[Dim]) -> None:
+        apart = [frame.dim(s) for s in steps]
 
-    walk(frame, dims, [source, target], [a, b], inner)
+        def at(index: str, lanes: int, mask: str | None) -> None:
+            value = frame.load(frame.step(pointers[0], dtype, frame.f.times(index, apart[0])), dtype, lanes, mask)
+            frame.store(value, frame.step(pointers[1], dtype, frame.f.times(index, apart[1])), mask)
+
+        packed = steps == [1, 1]
+        columns(frame, begin, end, max(frame.vector_bytes // ITEM_BYTES[dtype], 1) if packed else 1, at)
+
+    walk(frame, dims, [source, target], [a, b], inner, divided=True)
 
 
 def fill_nest(frame: Frame, target: View, number: Any) -> None:
-    """Set every element of a contiguous view to one number."""
+    """Set every element of a view to one number."""
     dims, (steps,) = collapse(target.shape, [list(target.strides)])
     value = Value(literal(number, target.dtype), target.dtype, 1)
 
-    def inner(length: Dim, pointers: list[str], strides: list[Dim]) -> None:
-        frame.loop(length, lambda index: frame.store(
-            value, frame.step(pointers[0], target.dtype, frame.f.times(index, frame.dim(strides[0])))
-        ))  # fmt: skip
+    def inner(begin: str, end: str, pointers: list[str], strides: list[Dim]) -> None:
+        apart = frame.dim(strides[0])
+        with frame.f.loop(begin, end) as index:
+            frame.store(value, frame.step(pointers[0], target.dtype, frame.f.times(index, apart)))
 
-    walk(frame, dims, [target], [steps], inner)
+    walk(frame, dims, [target], [steps], inner, divided=True)

@@ -1,190 +1,368 @@
-"""Training programs as machine code: many steps in one call, with no Python in between.
-
-One native function runs batches first … last of an epoch: it gathers the rows, measures, applies, checks that all is
-finite, and only then writes the new carry over the old one. The carry lives in buffers of its own between calls.
-"""
+"""Training programs as machine code: steps, epochs, evaluation and patience in one call, with no Python in between."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from chainrule.execute.native import engine, nests
-from chainrule.execute.native.arena import Buffers
+from chainrule.execute.native import conductor, link
+from chainrule.execute.native.arena import Bound, Buffers, Linked, aligned
+from chainrule.execute.native.code import Code
 from chainrule.execute.native.compile import Compiler
-from chainrule.execute.native.frame import Frame
-from chainrule.execute.native.layout import View, whole
-from chainrule.execute.native.link import link
-from chainrule.execute.program import Program
-from chainrule.graph import Graph, Type, flatten, simplify, unflatten
+from chainrule.execute.native.frame import columns
+from chainrule.execute.native.layout import ITEM_BYTES, Extent, Slot, View, whole
+from chainrule.execute.native.settings import debugging, vector_bytes
+from chainrule.execute.native.vector import Value, VectorBuilder
+from chainrule.execute.program import Batch, Best, Loop, Plan, Program
+from chainrule.execute.training import EVALUATION_ROWS
+from chainrule.graph import Graph, Node, Rows, Type, flatten, simplify, unflatten
 
-HEAD = "define i32 @train(ptr %slots, ptr %order, i64 %rows, i64 %size, i64 %first, i64 %last, ptr %totals)"
-_TRAIN = ctypes.CFUNCTYPE(
-    ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64,
-    ctypes.c_void_p,
-)  # fmt: skip
-NON_FINITE, OUT_OF_RANGE = 2, 1
-TOTALS = ("loss", "count", "steps", "unconverged", "rate")
+Array = np.ndarray[Any, Any]
+_TRAIN = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+ORDER_NUMBERS = 1 << 16
+"""About so many row numbers are made at once: the orders of several epochs, where these are short."""
+EPOCHS_A_CALL = 1024
+
+
+def write_program(program: Program) -> tuple[Code, dict[str, Any]]:
+    """Write the stages of a training program; returns the code, and which slots hold what."""
+    return _Writer(program).write()
+
+
+class _Writer:
+    """Writes a step (gather, measure, apply, report) and an evaluation over one table of slots."""
+
+    def __init__(self, program: Program) -> None:
+        self.c = c = Compiler(vector_bytes(), debugging())
+        self.measure, self.apply = simplify(program.measure)[0], simplify(program.apply)[0]
+        self.evaluate = simplify(program.evaluate)[0]
+        for graph in (self.measure, self.apply, self.evaluate):
+            c.refuse(graph)
+        assert self.apply.takes is not None
+        self.carry_tree, self.setting_tree, self.sums_tree = unflatten(self.apply.takes, list(self.apply.inputs))
+        self.carry_nodes = flatten(self.carry_tree)[0]
+        self.carry = [c.slot("carry", node.type) for node in self.carry_nodes]
+        self.settings = [c.slot("setting", node.type) for node in flatten(self.setting_tree)[0]]
+        self.order = c.slot("order", Type("i64"))
+        self.report = c.slot("report", Type("f64", (len(conductor.REPORT),)))
+        self.tile_report = c.slot("report", Type("f64", (len(conductor.REPORT),)))
+        self.carried = unflatten(flatten(self.carry_tree)[1], [whole(s, n.type) for s, n in zip(
+            self.carry, self.carry_nodes, strict=True)])  # fmt: skip
+        self.setting_views = [
+            whole(s, n.type) for s, n in zip(self.settings, flatten(self.setting_tree)[0], strict=True)
+        ]
+        self.pairs: list[tuple[int, int]] = []
+        self.data: dict[str, int] = {}
+        self.tiles: dict[str, int] = {}
+
+    def write(self) -> tuple[Code, dict[str, Any]]:
+        with self.c.section("step"):
+            self._step()
+        with self.c.section("evaluate"):
+            self._evaluate()
+        return self.c.code(), {
+            "carry": [s.index for s in self.carry],
+            "settings": [s.index for s in self.settings],
+            "order": self.order.index,
+            "report": self.report.index,
+            "tile_report": self.tile_report.index,
+            "pairs": self.pairs,
+            "data": self.data,
+            "tiles": self.tiles,
+        }
+
+    def _step(self) -> None:
+        c, measure, apply = self.c, self.measure, self.apply
+        assert measure.takes is not None
+        assert measure.gives is not None
+        assert apply.gives is not None
+        parameters, state, clock, settings, batch = unflatten(measure.takes, list(measure.inputs))
+        views = self._views((parameters, state, clock), settings)
+        views.update({node: self._gathered(key, node) for key, node in batch.items()})
+        sums = c.write(measure, views, [None] * len(measure.outputs))
+
+        given: dict[Node, View] = dict(zip(self.carry_nodes, flatten(self.carried)[0], strict=True))
+        given.update(zip(flatten(self.setting_tree)[0], self.setting_views, strict=True))
+        given.update(zip(flatten(self.sums_tree)[0], sums, strict=True))
+        after, report = unflatten(apply.gives, list(range(len(apply.outputs))))
+        targets: list[View | None] = [None] * len(apply.outputs)
+        for place, node, slot in zip(flatten(after)[0], self.carry_nodes, self.carry, strict=True):
+            if apply.outputs[place] is not node:  # what a step does not change needs no second buffer
+                fresh = c.slot("fresh", node.type)
+                self.pairs.append((slot.index, fresh.index))
+                targets[place] = whole(fresh, node.type)
+        results = c.write(apply, given, targets)
+        names = unflatten(measure.gives, list(range(len(measure.outputs))))
+        self._collect(self.report, {
+            "loss": sums[names["loss"]],
+            "count": sums[names["count"]],
+            "finite": results[report["finite"]],
+            "converged": results[report["converged"]],
+            "rate": results[report["learning_rate"]],
+        })  # fmt: skip
+
+    def _evaluate(self) -> None:
+        c, graph = self.c, self.evaluate
+        assert graph.takes is not None
+        assert graph.gives is not None
+        parameters, state, settings, batch = unflatten(graph.takes, list(graph.inputs))
+        carried = self.carried
+        views = dict(zip(
+            flatten((parameters, state))[0], flatten((carried["parameters"], carried["state"]))[0], strict=True
+        ))  # fmt: skip
+        views.update(zip(flatten(settings)[0], self.setting_views, strict=True))
+        for key, node in batch.items():
+            slot = c.slot("tile", node.type)
+            self.tiles[key] = slot.index
+            views[node] = whole(slot, node.type)
+        sums = c.write(graph, views, [None] * len(graph.outputs))
+        names = unflatten(graph.gives, list(range(len(graph.outputs))))
+        self._collect(self.tile_report, {k: sums[names[k]] for k in ("loss", "count")})
+
+    def _views(self, carried: Any, settings: Any) -> dict[Node, View]:
+        mine = self.carried["parameters"], self.carried["state"], self.carried["clock"]
+        views: dict[Node, View] = dict(zip(flatten(carried)[0], flatten(mine)[0], strict=True))
+        views.update(zip(flatten(settings)[0], self.setting_views, strict=True))
+        return views
+
+    def _gathered(self, key: str, node: Node) -> View:
+        """Copy a batch's rows, chosen by the order, next to each other; their positions are the same every time."""
+        c = self.c
+        if key == "position":
+            return whole(c.slot("position", node.type), node.type)
+        target = c.temporary(node.type)
+        source = c.slot("data", Type(node.type.dtype))
+        self.data[key] = source.index
+        width = 1
+        for dim in node.shape[1:]:
+            assert isinstance(dim, int), "a row has a known width"
+            width *= dim
+        dtype = node.type.dtype
+        with c.stage((0.3 * width + 3, Extent(0, 1)), divisible=True) as frame:
+            f = frame.f
+            frame.extent = Rows(1)
+            order, data = frame.pointer(View(self.order, (), ())), frame.pointer(View(source, (), ()))
+            to, apart = frame.pointer(target), frame.size(Extent(width)) if width > 1 else "1"
+            with f.loop("%begin", "%end") as index:
+                row = frame.load(frame.step(order, "i64", index), "i64").name
+                at = frame.step(data, dtype, f.times(row, apart))
+                place = frame.step(to, dtype, f.times(index, apart))
+
+                def copy(i: str, lanes: int, mask: str | None, at: str = at, place: str = place) -> None:
+                    frame.store(
+                        frame.load(frame.step(at, dtype, i), dtype, lanes, mask), frame.step(place, dtype, i), mask
+                    )
+
+                if width == 1:
+                    copy("0", 1, None)
+                else:
+                    columns(frame, "0", apart, c.vector_bytes // ITEM_BYTES[dtype], copy)
+        return target
+
+    def _collect(self, report: Slot, values: Mapping[str, View]) -> None:
+        """Write what a step has to say where the conductor reads it, as doubles."""
+        with self.c.stage() as frame:
+            builder = VectorBuilder(frame.f)
+            to = frame.pointer(View(report, (), ()))
+            for key, view in values.items():
+                value = frame.load(frame.pointer(view), view.dtype)
+                if view.dtype == "bool":
+                    value = Value(frame.f.put(f"uitofp i1 {value.name} to double"), "f64", 1)
+                place = str(conductor.REPORT.index(key))
+                frame.store(builder.cast(value, "f64"), frame.step(to, "f64", place))
 
 
 class NativeProgram:
-    """A compiled training program: ``train`` runs batches of an epoch on buffers that hold the carry."""
+    """A compiled training program, for any number of runs at a time."""
 
-    def __init__(self, program: Program) -> None:
-        measure, apply = simplify(program.measure)[0], simplify(program.apply)[0]
-        c = Compiler(engine.host()["vector_bytes"], HEAD)
-        self.program = program
-        self._write(c, measure, apply)
-        self.text = c.module.text()
-        self.slots = c.slots
-        self._library = link(self.text, "train", c.products)
-        self._call = _TRAIN(self._library.address("train"))
-
-    def _write(self, c: Compiler, measure: Graph, apply: Graph) -> None:
-        """Write the loop over batches around the two graphs."""
-        f = c.f
-        assert measure.takes is not None
-        assert apply.takes is not None
-        inputs = unflatten(measure.takes, list(measure.inputs))
-        parameters, state, clock, settings, batch = inputs
-        carry_nodes, setting_nodes, sums_nodes = unflatten(apply.takes, list(apply.inputs))
-        carry_leaves = flatten(carry_nodes)[0]
-        self.carry = [c.slot("carry", leaf.type) for leaf in carry_leaves]
-        self.settings = [c.slot("setting", leaf.type) for leaf in flatten(setting_nodes)[0]]
-        self.data = {k: c.slot("data", Type(v.type.dtype, ())) for k, v in batch.items() if k != "position"}
-        carry_views = [whole(s, leaf.type) for s, leaf in zip(self.carry, carry_leaves, strict=True)]
-        carry = unflatten(flatten(carry_nodes)[1], carry_views)
-        setting_views = [whole(s, n.type) for s, n in zip(self.settings, flatten(setting_nodes)[0], strict=True)]
-        fresh = [c.temporary(leaf.type) for leaf in carry_leaves]
-
-        with f.loop("%first", "%last") as index:
-            begin = f.put(f"mul nsw i64 {index}, %size")
-            left = f.put(f"sub nsw i64 %rows, {begin}")
-            short = f.put(f"icmp slt i64 {left}, %size")
-            n = f.put(f"select i1 {short}, i64 {left}, i64 %size")
-            c.frame = Frame(f, n, c.frame.vector_bytes, c.frame.bases)
-            batch_views = self._gather(c, batch, begin)
-            carried = flatten((carry["parameters"], carry["state"], carry["clock"]))[0]
-            views = dict(zip(flatten((parameters, state, clock))[0], carried, strict=True))
-            views.update(zip(flatten(settings)[0], setting_views, strict=True))
-            views.update({batch[k]: batch_views[k] for k in batch})
-            sums = c.write(measure, views, [None] * len(measure.outputs))
-            given = dict(zip(carry_leaves, carry_views, strict=True))
-            given.update(zip(flatten(setting_nodes)[0], setting_views, strict=True))
-            given.update(zip(flatten(sums_nodes)[0], sums, strict=True))
-            assert apply.gives is not None
-            after, report = unflatten(apply.gives, list(range(len(apply.outputs))))
-            targets: list[View | None] = [None] * len(apply.outputs)
-            for place, view in zip(flatten(after)[0], fresh, strict=True):
-                targets[place] = view
-            results = c.write(apply, given, targets)
-            self._commit(c, results, report, sums, measure, fresh, carry_views, index)
-        f.do("br label %end")
-        f.start("end")
-        status = f.put("load i32, ptr %status")
-        c.finish(status)
-
-    def _gather(self, c: Compiler, batch: dict[str, Any], begin: str) -> dict[str, View]:
-        """Copy a batch's rows, chosen by the order, next to each other."""
-        f, frame = c.f, c.frame
-        views = {k: c.temporary(node.type) for k, node in batch.items()}
-        sources = {k: frame.bases[slot.index] for k, slot in self.data.items()}
-        starts = {k: frame.pointer(v) for k, v in views.items()}
-        with f.loop("0", frame.n) as i:
-            place = f.add(begin, i)
-            at = f.put(f"getelementptr inbounds i64, ptr %order, i64 {place}")
-            row = f.put(f"load i64, ptr {at}, align 8")
-            for k, node in batch.items():
-                kind = Type(node.type.dtype, node.shape[1:])
-                width = str(int(np.prod([d for d in kind.shape if isinstance(d, int)], dtype=np.int64)))
-                to = frame.step(starts[k], kind.dtype, f.times(i, width))
-                if k == "position":
-                    f.do(f"store i32 {f.put(f'trunc i64 {i} to i32')}, ptr {to}, align 4")
-                    continue
-                source = frame.step(sources[k], kind.dtype, f.times(row, width))
-                nests.copy_nest(frame, c.pointer_view(source, kind), c.pointer_view(to, kind))
-        return views
-
-    def _commit(
-        self, c: Compiler, results: Sequence[View], report: dict[str, int], sums: Sequence[View], measure: Graph,
-        fresh: Sequence[View], carry: Sequence[View], index: str,
-    ) -> None:  # fmt: skip
-        """Write the new carry over the old, unless something is not finite; every old value has been read by now."""
-        f, frame = c.f, c.frame
-        finite = frame.load(frame.pointer(results[report["finite"]]), "bool").name
-        bad, good = f.label("bad"), f.label("good")
-        f.do(f"br i1 {finite}, label %{good}, label %{bad}")
-        f.start(bad)
-        f.do(f"store i32 {NON_FINITE}, ptr %status")
-        f.do("br label %end")
-        f.start(good)
-        status = f.put("load i32, ptr %status")
-        wrong = f.put(f"icmp ne i32 {status}, 0")
-        go = f.label("go")
-        f.do(f"br i1 {wrong}, label %end, label %{go}")
-        f.start(go)
-        for new, old in zip(fresh, carry, strict=True):
-            nests.copy_nest(frame, new, old)
-        assert measure.gives is not None
-        names = unflatten(measure.gives, list(range(len(measure.outputs))))
-        converged = frame.load(frame.pointer(results[report["converged"]]), "bool").name
-        missed = f.put(f"xor i1 {converged}, true")
-        amounts = {
-            "loss": self._double(c, sums[names["loss"]]),
-            "count": self._double(c, sums[names["count"]]),
-            "steps": "1.0",
-            "unconverged": f.put(f"uitofp i1 {missed} to double"),
-        }
-        for k, amount in amounts.items():
-            at = f.put(f"getelementptr inbounds double, ptr %totals, i64 {TOTALS.index(k)}")
-            before = f.put(f"load double, ptr {at}, align 8")
-            f.do(f"store double {f.put(f'fadd double {before}, {amount}')}, ptr {at}, align 8")
-        at = f.put(f"getelementptr inbounds double, ptr %totals, i64 {TOTALS.index('rate')}")
-        f.do(f"store double {self._double(c, results[report['learning_rate']])}, ptr {at}, align 8")
-
-    def _double(self, c: Compiler, view: View) -> str:
-        value = c.frame.load(c.frame.pointer(view), view.dtype)
-        return value.name if view.dtype == "f64" else c.f.put(f"fpext {value.type} {value.name} to double")
+    def __init__(self, linked: Linked, slots: Mapping[str, Any]) -> None:
+        self.linked = linked
+        self.slots = slots
+        self.call = _TRAIN(link.address("train"))
 
 
 class NativeState:
-    """The buffers of one training run: carry, settings and data, and the calls that advance it."""
+    """The memory of one training run, and the call that advances it.
+
+    The carry lives here; ``settle`` copies it out when somebody wants to see it.
+    """
 
     def __init__(
-        self, program: NativeProgram, source: Program, carry: Any, settings: Any, data: Any, batch_size: int
-    ) -> None:
+        self, program: NativeProgram, source: Program, plan: Plan, loop: Loop, settings: Any, training: Batch,
+        validation: Batch | None, threads: int,
+    ) -> None:  # fmt: skip
         self.program = program
         self.source = source
-        self.burst = 1
-        self.buffers = Buffers(program.slots, batch_size)
-        self.structure = flatten(carry)[1]
-        self.shapes = [np.shape(leaf) for leaf in flatten(carry)[0]]
-        self.carry = [self.buffers.allocate(slot) for slot in program.carry]
-        self.put(carry)
-        for slot, value in zip(program.settings, flatten(settings)[0], strict=True):
-            self.buffers.hold(slot, np.array(value))
-        for name, slot in program.data.items():
-            self.buffers.hold(slot, np.ascontiguousarray(data[name]))
-        self.rows = len(data["x"])
-        self.size = batch_size
-        self.totals = np.zeros(len(TOTALS))
+        self.threads = 1
+        """How many threads its kernels can use."""
+        self.pace = 0.0
+        """Steps a second, as last seen."""
+        slots = program.slots
+        linked = program.linked
+        self.rows = len(training["x"])
+        self.size = min(plan.batch_size, self.rows)
+        held = 0 if validation is None else len(validation["x"])
+        rows = {"step": self.size}
+        if held:
+            rows["evaluate"] = min(held, EVALUATION_ROWS)
+        self.buffers = buffers = Buffers(linked, rows, debugging())
+        self.structure = flatten(loop.kept)[1]
+        leaves = [np.asarray(leaf) for leaf in flatten(loop.kept)[0]]
+        self.shapes = [leaf.shape for leaf in leaves]
+        for index in slots["carry"]:
+            buffers.allocate(linked.slots[index], 0)
+        for _, index in slots["pairs"]:
+            buffers.allocate(linked.slots[index], 0)
+        self._arrays = {
+            int(buffers.table[i]): buffers.held(i) for i in (*slots["carry"], *(fresh for _, fresh in slots["pairs"]))
+        }
+        self._put(loop.kept)
+        for slot, value in zip((linked.slots[i] for i in slots["settings"]), flatten(settings)[0], strict=True):
+            buffers.hold(slot, np.array(value).reshape(-1))
+        for name, index in slots["data"].items():
+            buffers.hold(linked.slots[index], np.ascontiguousarray(training[name]))
+        for slot in linked.of("position"):
+            buffers.hold(slot, np.arange(self.size, dtype=np.uint32))
+        report = buffers.allocate(linked.slots[slots["report"]], 0)
+        tile_report = buffers.allocate(linked.slots[slots["tile_report"]], 0)
 
-    def put(self, carry: Any) -> None:
-        """Set the carry."""
-        for buffer, leaf in zip(self.carry, flatten(carry)[0], strict=True):
-            buffer[:] = np.ravel(leaf)
+        self.fields = np.zeros(len(conductor.TRAIN), np.int64)
+        self._numbers = self.fields.view(np.float64)
+        self._kept: list[Any] = []
+        full, rest = divmod(self.rows, self.size)
+        step = linked.sections["step"]
+        self._records("full", step.bind(self.size, threads))
+        if rest:
+            self._records("short", step.bind(rest, threads))
+        self._set(
+            slots=buffers.address, batches=full, size=self.size, order_slot=slots["order"],
+            report=report.ctypes.data, tile_report=tile_report.ctypes.data,
+            patience=-1 if plan.patience is None else plan.patience,
+        )  # fmt: skip
+        self._table("pairs", "pair_count", slots["pairs"], 2)
+        if validation is not None and held:
+            self._hold_out(validation, held, threads)
+        self.orders: Array = np.zeros(0, np.int64)
+        self.first_epoch, self.known_epochs = 0, 0
 
-    def get(self) -> Any:
-        """Return a copy of the carry."""
-        leaves = [buffer.reshape(shape).copy() for buffer, shape in zip(self.carry, self.shapes, strict=True)]
-        return unflatten(self.structure, leaves)
+    def _hold_out(self, validation: Batch, held: int, threads: int) -> None:
+        """Set up evaluation: tiles of rows, and buffers for the best parameters."""
+        linked, slots = self.program.linked, self.program.slots
+        evaluate = linked.sections["evaluate"]
+        tiles, rest = divmod(held, EVALUATION_ROWS)
+        if tiles:
+            self._records("tile", evaluate.bind(EVALUATION_ROWS, threads))
+        if rest:
+            self._records("end", evaluate.bind(rest, threads))
+        moved = []
+        for key, index in slots["tiles"].items():
+            rows = np.arange(held, dtype=np.uint32) if key == "position" else np.ascontiguousarray(validation[key])
+            self._kept.append(rows)
+            moved.append((index, rows.ctypes.data, EVALUATION_ROWS * rows.strides[0]))
+        self._set(tiles=tiles)
+        self._table("moved", "moved_count", moved, 3)
+        carry = unflatten(self.structure, list(range(len(self.shapes))))
+        places, self.best_structure = flatten((carry["parameters"], carry["state"]))
+        triples, self.best = [], []
+        for place in places:
+            slot = linked.slots[slots["carry"][place]]
+            kept = aligned(slot.size.at(0), slot.dtype)
+            self.best.append((kept, self.shapes[place]))
+            triples.append((slot.index, kept.ctypes.data, kept.nbytes))
+        self._table("best", "best_count", triples, 3)
 
-    def train(self, order: Any, first: int, last: int) -> int:
-        """Run batches ``first`` to ``last`` of an epoch; totals are added up in ``self.totals``; returns the status."""
-        call = self.program._call
-        return int(call(
-            self.buffers.address, order.ctypes.data, self.rows, self.size, first, last, self.totals.ctypes.data
-        ))  # fmt: skip
+    def _set(self, **values: int) -> None:
+        for key, value in values.items():
+            self.fields[conductor.TRAIN.index(key)] = value
+
+    def _get(self, key: str) -> int:
+        return int(self.fields[conductor.TRAIN.index(key)])
+
+    def _records(self, key: str, bound: Bound) -> None:
+        self._kept.append(bound)
+        self.threads = max(self.threads, bound.threads)
+        self._set(**{key: bound.address, f"{key}_count": bound.count})
+
+    def _table(self, key: str, count: str, rows: Any, width: int) -> None:
+        table = np.array(rows, np.int64).reshape(-1, width)
+        self._kept.append(table)
+        self._set(**{key: table.ctypes.data, count: len(table)})
+
+    def accept(self, loop: Loop) -> None:
+        """Take over the carry of a loop, unless it is the one that came from here."""
+        if loop.kept is not self._seen:
+            self._put(loop.kept)
+
+    def _put(self, carry: Any) -> None:
+        for index, leaf in zip(self.program.slots["carry"], flatten(carry)[0], strict=True):
+            self._at(index)[:] = np.ravel(leaf)
+        self._seen, self._ahead = carry, False
+
+    def _at(self, index: int) -> Array:
+        """Return the array that a slot is now: the buffers of the old and the new carry change places every step."""
+        return self._arrays[int(self.buffers.table[index])]
+
+    def settle(self, loop: Loop) -> None:
+        """Copy the carry out, if it has changed since that was done."""
+        if self._ahead:
+            leaves = [
+                self._at(index).reshape(shape).copy()
+                for index, shape in zip(self.program.slots["carry"], self.shapes, strict=True)
+            ]
+            loop.kept = self._seen = unflatten(self.structure, leaves)
+            self._ahead = False
+
+    def train(self, plan: Plan, loop: Loop, budget: int, pool: int) -> int:
+        """Go on for at most so many steps; returns the conductor's status (negative: in an evaluation)."""
+        self._order(plan, loop)
+        first = self.first_epoch
+        last = min(first + self.known_epochs, plan.epochs, loop.epoch + EPOCHS_A_CALL)
+        history = np.full((last - first, 4), np.nan)
+        self._set(
+            pool=pool, epoch=loop.epoch - first, last_epoch=last - first, batch=loop.batch, budget=budget,
+            steps=loop.step, unconverged=loop.unconverged, waited=loop.waited, history=history.ctypes.data,
+            has_best=loop.best is not None, best_epoch=-1,
+        )  # fmt: skip
+        numbers = {"loss": loop.epoch_loss, "count": loop.epoch_count, "rate": loop.last_rate}
+        numbers["best_loss"] = 0.0 if loop.best is None else loop.best.loss
+        for key, number in numbers.items():
+            self._numbers[conductor.TRAIN.index(key)] = number
+        self.buffers.status[0] = 0
+        before, steps_before = loop.epoch, loop.step
+        status = int(self.program.call(self.fields.ctypes.data))
+        loop.step, loop.batch, loop.unconverged = self._get("steps"), self._get("batch"), self._get("unconverged")
+        loop.waited, loop.epoch = self._get("waited"), self._get("epoch") + first
+        loop.epoch_loss, loop.epoch_count, loop.last_rate = (
+            float(self._numbers[conductor.TRAIN.index(k)]) for k in ("loss", "count", "rate")
+        )
+        self._ahead = self._ahead or loop.step != steps_before
+        for epoch in range(before, loop.epoch):
+            loss, held, rate, step = history[epoch - first].tolist()
+            entry = {"epoch": epoch + 1, "step": int(step), "loss": loss}
+            if self._get("best_count"):
+                entry["validation_loss"] = held
+            loop.history.append({**entry, "learning_rate": rate})
+        best = self._get("best_epoch")
+        if best >= 0:
+            loss, step = float(self._numbers[conductor.TRAIN.index("best_loss")]), int(history[best, 3])
+            parameters, state = unflatten(self.best_structure, [b.reshape(s).copy() for b, s in self.best])
+            loop.best = Best(loss, first + best + 1, step, parameters, state)
+        return status
+
+    def _order(self, plan: Plan, loop: Loop) -> None:
+        """Make the orders of the epochs to come, unless they are here."""
+        if self.first_epoch <= loop.epoch < self.first_epoch + self.known_epochs:
+            return
+        left = plan.epochs - loop.epoch
+        count = 1 if plan.order.key is None else min(max(ORDER_NUMBERS // self.rows, 1), left)
+        self.orders = np.ascontiguousarray(plan.order.several(loop.epoch, count), np.int64)
+        self.first_epoch, self.known_epochs = loop.epoch, left if plan.order.key is None else count
+        self._set(order=self.orders.ctypes.data, order_stride=0 if plan.order.key is None else self.rows)
+
+
+def compiled_graphs(program: Program) -> tuple[Graph, ...]:
+    """Return the graphs that decide a program's code."""
+    return program.measure, program.apply, program.evaluate

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from chainrule.execute.native.emit import Function
-from chainrule.execute.native.frame import Frame, accumulate, carried_loop, columns, walk
+from chainrule.execute.native.frame import Frame, carried_loop, columns, walk
 from chainrule.execute.native.layout import ITEM_BYTES, View, collapse
 from chainrule.execute.native.nests import Expression
 from chainrule.execute.native.vector import Value, VectorBuilder, literal
-from chainrule.graph import Dim, Node, Rows
+from chainrule.graph import Dim, Node
 
 ACCUMULATORS = {4: 16, 8: 8, 1: 16}
 """Logical lanes of a sum along contiguous elements, the same for every width of vectors: bits are a promise."""
@@ -23,116 +23,149 @@ def reduction_nest(
 
     Elementwise nodes that nothing else reads are computed on the way, in registers (``absorbed``).
     """
-    (operand,) = node.operands
-    name, axes = node.op.name, tuple(node.attributes["axes"])
-    expression = Expression(frame, absorbed, view_of)
-    views = expression.views if absorbed else [view_of(operand)]
-    shape, dtype = operand.shape, operand.type.dtype
-    kept = [a for a in range(len(shape)) if a not in axes]
-    inner_dims, inner_strides = collapse(tuple(shape[a] for a in axes), [[v.strides[a] for a in axes] for v in views])
+    nest = _Reduction(frame, node, absorbed, view_of, target)
+    kept = [a for a in range(len(nest.shape)) if a not in nest.axes]
     outer, strides = collapse(
-        tuple(shape[a] for a in kept), [*([v.strides[a] for a in kept] for v in views), list(target.strides)]
+        tuple(nest.shape[a] for a in kept), [*([v.strides[a] for a in kept] for v in nest.views), list(target.strides)]
     )
-    builder = VectorBuilder(frame.f)
-    start = Value(literal(START[name], dtype), dtype, 1)
-    combine: Callable[[Value, Value], Value] = {
-        "sum": builder.add,
-        "max": builder.maximum,
-        "min": builder.minimum,
-        "all": builder.logical_and,
-    }[name]
-    empty = any(d == 0 for d in inner_dims)
+    walk(frame, outer, [*nest.views, target], strides, nest.inner, divided=True)
 
-    def read(pointers: Sequence[str], steps: Sequence[Dim], index: str, lanes: int) -> Value:
-        if absorbed:
-            return expression.at(pointers, steps, index, lanes, {} if lanes == 1 else hoist(pointers, steps))[operand]
-        place = frame.step(pointers[0], dtype, frame.f.times(index, frame.dim(steps[0])))
-        if steps[0] == 1 or lanes == 1:
-            return frame.load(place, dtype, lanes)
-        return (
-            frame.splat(frame.load(place, dtype), lanes)
-            if steps[0] == 0
-            else frame.gather(place, dtype, frame.dim(steps[0]), lanes)
+
+class _Reduction:
+    """A reduction being written: how one of its operand's elements is read, and how two are combined."""
+
+    def __init__(
+        self, frame: Frame, node: Node, absorbed: Sequence[Node], view_of: Callable[[Node], View], target: View
+    ) -> None:
+        (self.operand,) = node.operands
+        self.frame = frame
+        self.absorbed = bool(absorbed)
+        self.axes = tuple(node.attributes["axes"])
+        self.shape, self.dtype = self.operand.shape, self.operand.type.dtype
+        self.expression = Expression(frame, absorbed, view_of)
+        self.views = self.expression.views if absorbed else [view_of(self.operand)]
+        self.dims, self.strides = collapse(
+            tuple(self.shape[a] for a in self.axes), [[v.strides[a] for a in self.axes] for v in self.views]
         )
+        builder = VectorBuilder(frame.f)
+        self.start = Value(literal(START[node.op.name], self.dtype), self.dtype, 1)
+        self.combine: Callable[[Value, Value], Value] = {
+            "sum": builder.add,
+            "max": builder.maximum,
+            "min": builder.minimum,
+            "all": builder.logical_and,
+        }[node.op.name]
+        # asked for before any loop begins: lengths and strides of the inner axes
+        self.lengths = [frame.dim(d) for d in self.dims]
+        self.apart = [[frame.dim(s) for s in own] for own in self.strides]
 
-    def hoist(pointers: Sequence[str], steps: Sequence[Dim]) -> dict[int, Value]:
-        return expression.hoisted(pointers, steps)
+    def read(
+        self, pointers: Sequence[str], steps: Sequence[Dim], apart: Sequence[str], index: str, lanes: int,
+        mask: str | None,
+    ) -> Value:  # fmt: skip
+        """Return the operand's elements at an index along an axis with these strides."""
+        frame = self.frame
+        if self.absorbed:
+            hoisted = {} if lanes == 1 else self.expression.hoisted(pointers, steps)
+            return self.expression.at(pointers, steps, apart, index, lanes, hoisted, mask)[self.operand]
+        place = frame.step(pointers[0], self.dtype, frame.f.times(index, apart[0]))
+        if steps[0] == 1 or lanes == 1:
+            return frame.load(place, self.dtype, lanes, mask)
+        if steps[0] == 0:
+            return frame.splat(frame.load(place, self.dtype), lanes)
+        return frame.gather(place, self.dtype, apart[0], lanes, mask)
 
-    def moved(pointers: Sequence[str], index: str, depth: int) -> list[str]:
+    def moved(self, pointers: Sequence[str], index: str, depth: int) -> list[str]:
+        frame = self.frame
         return [
-            frame.step(p, v.dtype, frame.f.times(index, frame.dim(s[depth])))
-            for p, v, s in zip(pointers, views, inner_strides, strict=True)
+            frame.step(p, v.dtype, frame.f.times(index, s[depth]))
+            for p, v, s in zip(pointers, self.views, self.apart, strict=True)
         ]
 
-    def across(
-        pointers: Sequence[str], steps: Sequence[Dim], index: str, depth: int, total: Value, lanes: int
-    ) -> Value:
-        """Reduce all inner axes for a vector of columns."""
-        if depth == len(inner_dims):
-            return combine(total, read(pointers, steps, index, lanes))
-        return accumulate(frame, inner_dims[depth], total, lambda i, running: across(
-            moved(pointers, i, depth), steps, index, depth + 1, running, lanes
-        ))  # fmt: skip
+    def inner(self, begin: str, end: str, pointers: list[str], steps: list[Dim]) -> None:
+        """Write the last of the axes that are kept: columns side by side, or one result after another."""
+        frame, f = self.frame, self.frame.f
+        sources, target = pointers[:-1], pointers[-1]
+        apart = [frame.dim(s) for s in steps]
 
-    def inner(length: Dim, pointers: list[str], steps: list[Dim]) -> None:
-        sources, target_pointer = pointers[:-1], pointers[-1]
-
-        def column(index: str, lanes: int) -> None:
-            total = start if empty else across(sources, steps, index, 0, frame.splat(start, lanes), lanes)
-            frame.store(frame.splat(total, lanes), frame.step(target_pointer, dtype, index))
+        def column(index: str, lanes: int, mask: str | None) -> None:
+            total = self.across(sources, steps, apart, index, 0, frame.splat(self.start, lanes), mask)
+            frame.store(frame.splat(total, lanes), frame.step(target, self.dtype, index), mask)
 
         def one(index: str) -> None:
-            at = [frame.step(p, v.dtype, frame.f.times(index, frame.dim(s)))
-                  for p, v, s in zip(sources, views, steps, strict=False)]  # fmt: skip
-            to = frame.step(target_pointer, dtype, frame.f.times(index, frame.dim(steps[-1])))
-            total = start if empty else _along(frame, combine, start, at, inner_dims, inner_strides, moved, read)
-            frame.store(total, to)
+            at = [
+                frame.step(p, v.dtype, f.times(index, s)) for p, v, s in zip(sources, self.views, apart, strict=False)
+            ]
+            total = self.along(at)
+            frame.store(total, frame.step(target, self.dtype, f.times(index, apart[-1])))
 
-        wide = isinstance(length, Rows) or length >= 4
-        if wide and steps[-1] == 1 and all(s in (0, 1) for s in steps):
-            columns(frame, length, max(frame.vector_bytes // max(expression.widest, 4), 1), column)
+        if self.is_wide(steps):
+            columns(frame, begin, end, self.expression.lanes(), column)
         else:
-            frame.loop(length, one)
+            with f.loop(begin, end) as index:
+                one(index)
 
-    walk(frame, outer, [*views, target], strides, inner)
+    def is_wide(self, steps: Sequence[Dim]) -> bool:
+        """Are the results next to each other, and their operands too? A vector of them is computed then."""
+        return steps[-1] == 1 and all(s in (0, 1) for s in steps)
 
+    def across(
+        self, pointers: Sequence[str], steps: Sequence[Dim], apart: Sequence[str], index: str, depth: int,
+        total: Value, mask: str | None,
+    ) -> Value:  # fmt: skip
+        """Reduce all inner axes for a vector of columns."""
+        if depth == len(self.dims):
+            return self.combine(total, self.read(pointers, steps, apart, index, total.lanes, mask))
+        return carried_loop(self.frame, "0", self.lengths[depth], 1, total, lambda i, running: self.across(
+            self.moved(pointers, i, depth), steps, apart, index, depth + 1, running, mask
+        ))  # fmt: skip
 
-def _along(
-    frame: Frame, combine: Callable[[Value, Value], Value], start: Value, pointers: Sequence[str], dims: Sequence[Dim],
-    strides: Sequence[Sequence[Dim]], moved: Callable[..., list[str]], read: Callable[..., Value],
-) -> Value:  # fmt: skip
-    """Reduce the inner axes for one result: in fixed logical lanes, then the lanes in a fixed tree, then the rest."""
-    f = frame.f
-    if not dims:
-        return combine(start, read(pointers, [0] * len(pointers), "0", 1))
-    lanes = ACCUMULATORS[ITEM_BYTES[start.dtype]]
-    length = dims[-1]
-    steps = [s[-1] for s in strides]
-    main = str(length // lanes * lanes) if isinstance(length, int) else f.put(f"and i64 {frame.dim(length)}, {-lanes}")
-
-    def rows(depth: int, at: Sequence[str], total: Value, rest: bool) -> Value:
-        if depth < len(dims) - 1:
-            return accumulate(frame, dims[depth], total, lambda index, running: rows(
-                depth + 1, moved(at, index, depth), running, rest
+    def along(self, pointers: Sequence[str]) -> Value:
+        """Reduce the inner axes for one result: in fixed logical lanes, the last ones by a mask; then in a tree."""
+        if not self.dims:
+            return self.combine(
+                self.start, self.read(pointers, [0] * len(pointers), ["0"] * len(pointers), "0", 1, None)
+            )
+        frame, f = self.frame, self.frame.f
+        steps = [s[-1] for s in self.strides]
+        apart = [s[-1] for s in self.apart]
+        lanes = ACCUMULATORS[ITEM_BYTES[self.dtype]]
+        if not all(s in (0, 1) for s in steps):
+            return self.rows(0, pointers, self.start, lambda at, total: carried_loop(
+                frame, "0", self.lengths[-1], 1, total,
+                lambda i, running: self.combine(running, self.read(at, steps, apart, i, 1, None)),
             ))  # fmt: skip
-        begin, end, step = (main, frame.dim(length), 1) if rest else ("0", main, lanes)
-        if begin == end:
-            return total
-        return carried_loop(
-            frame, begin, end, step, total, lambda index, running: combine(running, read(at, steps, index, total.lanes))
-        )
 
-    if (isinstance(length, int) and length < lanes) or not all(s in (0, 1) for s in steps):
-        main = "0"
-        return rows(0, pointers, start, True)
-    wide = rows(0, pointers, frame.splat(start, lanes), False)
-    width = lanes
-    while width > 1:  # a fixed tree: the upper half is combined with the lower, until one is left
-        half = width // 2
-        a, b = _half(f, wide, 0, half), _half(f, wide, half, half)
-        wide = combine(a, b)
-        width = half
-    return rows(0, pointers, wide, True)
+        def masked(at: Sequence[str], index: str, total: Value) -> Value:
+            mask = frame.mask(index, self.lengths[-1], lanes)
+            new = self.combine(total, self.read(at, steps, apart, index, lanes, mask))
+            name = f.put(f"select <{lanes} x i1> {mask}, {new.type} {new.name}, {total.type} {total.name}")
+            return Value(name, total.dtype, lanes)
+
+        def vectors(at: Sequence[str], total: Value) -> Value:
+            if frame.masked:
+                return carried_loop(frame, "0", self.lengths[-1], lanes, total, lambda i, t: masked(at, i, t))
+            whole = f.put(f"and i64 {self.lengths[-1]}, {-lanes}")
+            total = carried_loop(
+                frame, "0", whole, lanes, total,
+                lambda i, t: self.combine(t, self.read(at, steps, apart, i, lanes, None)),
+            )  # fmt: skip
+            return carried_loop(frame, whole, self.lengths[-1], lanes, total, lambda i, t: masked(at, i, t))
+
+        wide = self.rows(0, pointers, frame.splat(self.start, lanes), vectors)
+        width = lanes
+        while width > 1:  # a fixed tree: the upper half is combined with the lower, until one is left
+            width //= 2
+            wide = self.combine(_half(f, wide, 0, width), _half(f, wide, width, width))
+        return wide
+
+    def rows(self, depth: int, at: Sequence[str], total: Value, last: Callable[[Sequence[str], Value], Value]) -> Value:
+        """Loop over the inner axes but the last."""
+        if depth == len(self.dims) - 1:
+            return last(at, total)
+        return carried_loop(self.frame, "0", self.lengths[depth], 1, total, lambda index, running: self.rows(
+            depth + 1, self.moved(at, index, depth), running, last
+        ))  # fmt: skip
 
 
 def _half(f: Function, wide: Value, begin: int, count: int) -> Value:

@@ -1,7 +1,8 @@
 """The schedule: which nodes form one loop nest, and in which order the nests run.
 
-Elementwise nodes of one shape that need nothing in between are computed in one pass over their elements, in registers.
-Everything else (products, reductions, gathers, loops) is a stage of its own.
+Elementwise nodes of one shape that need nothing in between are computed in one pass over their elements, in registers;
+so is ``all`` over every element of such a node, whose order does not matter. Everything else (products, reductions,
+gathers, loops) is a stage of its own.
 """
 
 from __future__ import annotations
@@ -14,14 +15,27 @@ from chainrule.graph import Graph, Node
 from chainrule.graph.structural import STRUCTURAL
 
 ALIASES = ("reshape", "broadcast", "transpose", "slice")
+REDUCTIONS = ("sum", "max", "min", "all")
 
 
 def is_elementwise(node: Node) -> bool:
     return node.op.kind == "elementwise" or node.op.name == "random_bits"
 
 
+def is_flag(node: Node) -> bool:
+    """Is this ``all`` over every element of a computed value? A nest can find that on its way."""
+    return (
+        node.op.name == "all"
+        and node.shape == ()
+        and is_elementwise(node.operands[0])
+        and 0 not in node.operands[0].shape
+    )
+
+
 def joins(operand: Node, node: Node, place: int) -> bool:
     """Can a node read this operand in a register, element by element? (The key of random bits is read as a whole.)"""
+    if is_flag(node):
+        return True
     key = node.op.name == "random_bits" and place == 0
     return is_elementwise(node) and is_elementwise(operand) and operand.shape == node.shape and not key
 
@@ -45,49 +59,133 @@ class Stage:
 
 def make_schedule(graph: Graph) -> list[Stage]:
     """Return the stages of a graph in an order in which every operand is there before it is read."""
-    level: dict[Node, int] = {}
     users: dict[Node, list[Node]] = {}
     outputs = set(graph.outputs)
     for node in graph.nodes:
         for operand in node.operands:
             users.setdefault(operand, []).append(node)
-
     absorbed = _absorbed(graph, users, outputs)
-    into: dict[Node, Node] = {node: reduction for reduction, nodes in absorbed.items() for node in nodes}
-
-    def ready(node: Node) -> int:
-        """The level from which a node's elements are in memory."""
-        return level[node] + 1 if is_elementwise(node) else level[node]
+    into = {node for nodes in absorbed.values() for node in nodes}
+    level = _levels(graph, absorbed, into)
+    _sink(graph, users, into, level)
 
     stages: dict[Any, Stage] = {}
     for place, node in enumerate(graph.nodes):
+        if is_leaf(node) or node in into or is_alias(node):
+            continue
+        if _fuses(node):
+            shape = node.operands[0].shape if is_flag(node) else node.shape
+            stages.setdefault((level[node], 1, str(shape)), Stage([], True)).nodes.append(node)
+        else:
+            stages[level[node], 0, place] = Stage([*absorbed.get(node, []), node], False)
+    order = sorted(stages, key=lambda k: (k[0], k[1], k[2] if k[1] == 0 else 0))
+    result = [part for key in order for part in _parts(stages[key])]
+    _mark_stored(result, users, outputs)
+    return result
+
+
+def _fuses(node: Node) -> bool:
+    return is_elementwise(node) or is_flag(node)
+
+
+def _levels(graph: Graph, absorbed: Mapping[Node, list[Node]], into: set[Node]) -> dict[Node, int]:
+    """Return the earliest level of every node; a nest reads in registers what is computed at its own level."""
+    level: dict[Node, int] = {}
+
+    def ready(node: Node) -> int:
+        """The level from which a node's elements are in memory."""
+        return level[node] + 1 if _fuses(node) else level[node]
+
+    for node in graph.nodes:
         if is_leaf(node) or node in into:
             level[node] = 0
-        elif is_elementwise(node):
+        elif _fuses(node):
             level[node] = max(
                 (level[o] if joins(o, node, i) else ready(o) for i, o in enumerate(node.operands)), default=0
             )
-            stages.setdefault((level[node], 1, str(node.shape)), Stage([], True)).nodes.append(node)
         else:
             inner = absorbed.get(node, [])
             level[node] = max((ready(o) for part in (node, *inner) for o in part.operands if o not in into), default=0)
-            if not is_alias(node):
-                stages[level[node], 0, place] = Stage([*inner, node], False)
-    group = {node: key for key, stage in stages.items() for node in stage.nodes}
-    for key, stage in stages.items():
+    return level
+
+
+def _sink(graph: Graph, users: Mapping[Node, list[Node]], into: set[Node], level: dict[Node, int]) -> None:
+    """Move nodes to the latest level at which a nest that reads them runs: one pass then, where there were two.
+
+    Flags, and what is computed for them alone, set no date: they follow their operands, and only need to be done in
+    time for what reads the flag (``limit``).
+    """
+    outputs = set(graph.outputs)
+    followers: set[Node] = set()
+    limit: dict[Node, int] = {}
+    for node in reversed(graph.nodes):
+        mine = users.get(node, [])
+        follows = is_flag(node) or (
+            is_elementwise(node) and node not in outputs and bool(mine) and all(u in followers for u in mine)
+        )
+        latest = _NEVER
+        joined = False
+        for user in mine:
+            if user in into:  # a reduction reads it on its way: it is left where it is
+                latest = min(latest, level[node] - (not is_elementwise(node)))
+                continue
+            begin = limit.get(user, level[user])
+            for i, operand in enumerate(user.operands):
+                if operand is node:
+                    together = _fuses(user) and joins(node, user, i)
+                    joined = joined or (together and user not in followers)
+                    latest = min(latest, begin if together else begin - 1)
+        if follows:
+            followers.add(node)
+            limit[node] = latest
+        elif is_alias(node):  # it has its operand's elements: they must be in memory before its first reader
+            limit[node] = level[node] if latest == _NEVER else latest + 1
+        elif is_elementwise(node) and node not in into and joined:
+            level[node] = max(level[node], latest)
+    for node in graph.nodes:
+        if node in followers:
+            level[node] = max(
+                level[o] if joins(o, node, i) else level[o] + _fuses(o) for i, o in enumerate(node.operands)
+            )
+
+
+_NEVER = 1 << 60
+
+
+def _parts(stage: Stage) -> list[Stage]:
+    """Cut a fused stage into nests that share nothing: equal ones then share their machine code."""
+    if not stage.fused:
+        return [stage]
+    group: dict[Node, Node] = {}
+
+    def find(node: Node) -> Node:
+        while group.setdefault(node, node) is not node:
+            node = group[node]
+        return node
+
+    for node in stage.nodes:
+        shape = node.operands[0].shape if is_flag(node) else node.shape
+        for operand in node.operands:
+            if operand.shape == shape and operand.op.name != "constant":
+                group[find(operand)] = find(node)
+    parts: dict[Node, Stage] = {}
+    for node in stage.nodes:
+        parts.setdefault(find(node), Stage([], True)).nodes.append(node)
+    return list(parts.values())
+
+
+def _mark_stored(stages: list[Stage], users: Mapping[Node, list[Node]], outputs: set[Node]) -> None:
+    """Note which nodes of each nest must be in memory: outputs, and what other stages read."""
+    place = {node: i for i, stage in enumerate(stages) for node in stage.nodes}
+    for i, stage in enumerate(stages):
         if stage.fused:
             stage.stored = {
                 node for node in stage.nodes
-                if node in outputs or any(
-                    group.get(u) != key or not all(joins(o, u, i) for i, o in enumerate(u.operands) if o is node)
+                if node in outputs or is_flag(node) or any(
+                    place.get(u) != i or not all(joins(o, u, j) for j, o in enumerate(u.operands) if o is node)
                     for u in users.get(node, [])
                 )
             }  # fmt: skip
-    order = sorted(stages, key=lambda k: (k[0], k[1], k[2] if k[1] == 0 else 0))
-    return [stages[key] for key in order]
-
-
-REDUCTIONS = ("sum", "max", "min", "all")
 
 
 def _absorbed(graph: Graph, users: Mapping[Node, list[Node]], outputs: set[Node]) -> dict[Node, list[Node]]:
@@ -95,7 +193,7 @@ def _absorbed(graph: Graph, users: Mapping[Node, list[Node]], outputs: set[Node]
     taken: set[Node] = set()
     result: dict[Node, list[Node]] = {}
     for reduction in graph.nodes:
-        if reduction.op.name not in REDUCTIONS:
+        if reduction.op.name not in REDUCTIONS or is_flag(reduction):
             continue
         mine: set[Node] = set()
         stack = [reduction.operands[0]]

@@ -1,0 +1,121 @@
+"""Threads that help with kernels which are long enough to be shared out: started when first needed, and polite.
+
+They sleep in Python between the slices of a training run, and only within a slice do they wait in native code for
+pieces of a kernel. The thread that shares a kernel out works on it too, so a helper that the machine has no room for
+costs nothing but its help.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from chainrule.execute.native import conductor, link
+from chainrule.execute.native.arena import aligned
+
+_WORK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+def thread_count() -> int:
+    """Return how many threads may compute: ``CHAINRULE_NUM_THREADS``, ``OMP_NUM_THREADS``, or else the CPUs we may use.
+
+    In a worker process of joblib, which has a core for itself, joblib sets OMP_NUM_THREADS.
+    """
+    for name in ("CHAINRULE_NUM_THREADS", "OMP_NUM_THREADS"):
+        text = os.environ.get(name, "").split(",")[0].strip()
+        if text.isdigit() and int(text) > 0:
+            return int(text)
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
+
+
+class Pool:
+    """Helpers for one slice of one training run at a time."""
+
+    def __init__(self, helpers: int) -> None:
+        self.memory = aligned(conductor.POOL_SIZE, "i64")
+        self.address = int(self.memory.ctypes.data)
+        self._work = _WORK(link.address("work"))
+        self._start = threading.Semaphore(0)
+        self._left = threading.Semaphore(0)
+        self.helpers = helpers
+        self.taken = threading.Lock()
+        self.memory[conductor.POOL["yield"]] = _yield_address()
+        for i in range(helpers):
+            threading.Thread(target=self._help, name=f"chainrule-{i + 1}", daemon=True).start()
+
+    def _help(self) -> None:
+        while True:
+            self._start.acquire()
+            self._work(self.address)
+            self._left.release()
+
+    def begin(self) -> None:
+        """Call the helpers to their places."""
+        self.memory[conductor.POOL["leave"]] = 0
+        self._start.release(self.helpers)
+
+    def end(self) -> None:
+        """Send the helpers away, and wait until all have left."""
+        self.memory[conductor.POOL["leave"]] = 1
+        for _ in range(self.helpers):
+            self._left.acquire()
+
+
+_pools: dict[int, Pool] = {}
+_making = threading.Lock()
+
+
+@contextmanager
+def helpers(threads: int) -> Iterator[int]:
+    """Have helpers for a while; yields the pool's address, or 0 where none are to be had (another run has them)."""
+    if threads < 2 or sys.platform == "win32":
+        yield 0
+        return
+    with _making:
+        pool = _pools.get(threads)
+        if pool is None:
+            pool = _pools[threads] = Pool(threads - 1)
+    if not pool.taken.acquire(blocking=False):
+        yield 0
+        return
+    try:
+        pool.begin()
+        try:
+            yield pool.address
+        finally:
+            pool.end()
+    finally:
+        pool.taken.release()
+
+
+def _forget() -> None:
+    """A forked child has none of its parent's threads, and must not wait for them."""
+    global _making
+    _making = threading.Lock()
+    _pools.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def _yield_address() -> int:
+    """Return the address of sched_yield, or 0."""
+    try:
+        return ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value or 0
+    except (AttributeError, OSError):
+        return 0
+
+
+__all__ = ["Pool", "helpers", "thread_count"]
+
+assert np.dtype(np.int64).itemsize * conductor.POOL_SIZE == 256  # four cache lines
