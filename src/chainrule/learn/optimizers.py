@@ -176,9 +176,10 @@ class Adam(Optimizer):
         t = count(step, like)
         mean = tree_map(lambda m, g: b1 * m + (1.0 - b1) * g, state["mean"], gradient)
         square = tree_map(lambda v, g: b2 * v + (1.0 - b2) * (g * g), state["square"], gradient)
-        correction1, correction2 = 1.0 - b1**t, 1.0 - b2**t
-        direction = tree_map(lambda m: m / correction1, mean)
-        spread = tree_map(lambda v: np.sqrt(v / correction2) + epsilon, square)
+        # One division for all elements, and a product for each: dividing takes a processor ten times as long.
+        correction1, correction2 = 1.0 / (1.0 - b1**t), 1.0 / (1.0 - b2**t)
+        direction = tree_map(lambda m: m * correction1, mean)
+        spread = tree_map(lambda v: np.sqrt(v * correction2) + epsilon, square)
         return direction, spread, self.rate(state, like, settings), {"step": step, "mean": mean, "square": square}
 
 

@@ -87,7 +87,8 @@ def _apply(objective: Objective, optimizer: Optimizer, carry: Tree, settings: Tr
     """One update from the sums over the batch; nothing of the old carry is lost before it was read."""
     parameters, count = carry["parameters"], sums["count"]
     loss = sums["loss"] / count
-    gradient = tree_map(lambda g: g / count, sums["gradient"])
+    share = 1.0 / count
+    gradient = tree_map(lambda g: g * share, sums["gradient"])
     for i, penalty in enumerate(objective.penalty, 1):
         value = penalty.value(parameters, part(settings, f"penalty{i}"))
         loss = loss + value

@@ -6,6 +6,7 @@ engine.py makes them run.
 """
 
 from chainrule.execute.native.engine import missing
-from chainrule.execute.native.executor import Native, NativeFunction
+from chainrule.execute.native.executor import Native
+from chainrule.execute.native.function import NativeFunction
 
 __all__ = ["Native", "NativeFunction", "missing"]

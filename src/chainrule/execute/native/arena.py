@@ -148,8 +148,8 @@ class Buffers:
         self._arena = np.empty(max((top for _, top in places), default=0) + 2 * ALIGN, np.uint8)
         start = -(-self._arena.ctypes.data // ALIGN) * ALIGN
         for offsets, _ in places:
-            for slot, offset in offsets.items():
-                self.table[slot] = start + offset
+            for index, offset in offsets.items():
+                self.table[index] = start + offset
         for slot in linked.slots:
             if slot.purpose == "constant":
                 self.hold(slot, np.ascontiguousarray(slot.source).reshape(-1))

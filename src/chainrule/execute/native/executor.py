@@ -16,8 +16,8 @@ from chainrule.execute.native.function import STATUS, NativeFunction, write_func
 from chainrule.execute.native.pool import helpers, thread_count
 from chainrule.execute.native.program import NativeProgram, NativeState, write_program
 from chainrule.execute.program import Batch, Loop, Plan, Program
-from chainrule.execute.training import EVALUATION_ROWS, TrainingReference, gather
 from chainrule.execute.training import EXECUTOR as REFERENCE
+from chainrule.execute.training import TrainingReference, gather
 from chainrule.graph import Graph
 
 Array = np.ndarray[Any, Any]
@@ -137,4 +137,4 @@ class Native(TrainingReference):
         )
 
 
-__all__ = ["EVALUATION_ROWS", "Native"]
+__all__ = ["Native"]

@@ -26,9 +26,14 @@ def panel_width(dtype: str, vector_bytes: int) -> int:
     return vector_bytes // ITEM_BYTES[dtype] * TILES[vector_bytes][1]
 
 
-def row_blocks(most: int) -> list[int]:
-    """Return the heights of the tiles: the full one, then powers of two for what is left."""
-    return [most, *[h for h in (4, 2, 1) if h < most]]
+def row_blocks(vector_bytes: int, vectors: int) -> list[int]:
+    """Return the heights of the tiles for so many vectors of columns: the full one, then less for the rows left over.
+
+    The fewer the columns, the more rows at a time: enough sums are under way to hide how long each addition takes.
+    """
+    rows, wide = TILES[vector_bytes]
+    most = min(rows * wide // vectors, 16) if vectors < wide else rows
+    return [most, *[h for h in (8, 4, 2, 1) if h < most]]
 
 
 def units(dtype: str) -> tuple[str, ...]:
@@ -103,7 +108,7 @@ def _product(dtype: str, vector_bytes: int) -> str:
     """``product``: m rows; panel p of B begins ``p·bpanel`` elements after the first, its rows are ``bs0`` apart."""
     module = Module()
     lanes = vector_bytes // ITEM_BYTES[dtype]
-    rows, vectors = TILES[vector_bytes]
+    vectors = TILES[vector_bytes][1]
     f = Function(module, f"define void @product_{dtype}({', '.join(PRODUCT)})")
     width = panel_width(dtype, vector_bytes)
     element = IR_TYPE[dtype]
@@ -111,7 +116,9 @@ def _product(dtype: str, vector_bytes: int) -> str:
     full = f.put(f"mul nsw i64 {blocks}, {width}")
     with f.loop("0", blocks) as block:
         start = f.put(f"getelementptr inbounds {element}, ptr %b, i64 {f.times(block, '%bpanel')}")
-        _column_block(f, dtype, lanes, vectors, rows, f.times(block, str(width)), start, None)
+        _column_block(
+            f, dtype, lanes, vectors, row_blocks(vector_bytes, vectors), f.times(block, str(width)), start, None
+        )
     rest = f.put(f"sub nsw i64 %n, {full}")
     for count in range(1, vectors + 1):
         above = f.put(f"icmp sgt i64 {rest}, {lanes * (count - 1)}")
@@ -120,7 +127,7 @@ def _product(dtype: str, vector_bytes: int) -> str:
         with f.when(both):
             left = f.put(f"sub nsw i64 {rest}, {lanes * (count - 1)}")
             start = f.put(f"getelementptr inbounds {element}, ptr %b, i64 {f.times(blocks, '%bpanel')}")
-            _column_block(f, dtype, lanes, count, rows, full, start, _mask(f, left, lanes))
+            _column_block(f, dtype, lanes, count, row_blocks(vector_bytes, count), full, start, _mask(f, left, lanes))
     f.finish()
     return module.text()
 
@@ -135,11 +142,11 @@ def _mask(f: Function, count: str, lanes: int) -> str:
 
 
 def _column_block(
-    f: Function, dtype: str, lanes: int, vectors: int, most: int, j: str, start: str, mask: str | None
+    f: Function, dtype: str, lanes: int, vectors: int, heights: list[int], j: str, start: str, mask: str | None
 ) -> None:
     """Compute all rows of a block of columns: tiles of full height, then what is left."""
     begin = "0"
-    for height in row_blocks(most):
+    for height in heights:
         left = f.put(f"sub nsw i64 %m, {begin}")
         tiles = f.put(f"sdiv i64 {left}, {height}")
         size = f.put(f"mul nsw i64 {tiles}, {height}")
