@@ -7,20 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.execute.native import conductor, link
+from chainrule.execute.native import link
 from chainrule.execute.native.code import Call, Code
 from chainrule.execute.native.layout import ITEM_BYTES, Extent, Slot
 from chainrule.graph.types import DTYPES
 
 Array = np.ndarray[Any, Any]
 ALIGN = 64
-SHARE_FROM = 40_000.0
+SHARE_FROM = 10_000.0
 """A kernel that is estimated to take so many nanoseconds is shared out among threads."""
-PIECE = 8_000.0
-"""The least time, in nanoseconds, that one piece of a shared kernel should take."""
-PIECES_PER_THREAD = 4
-GRAIN = 48
-"""Pieces are multiples of so many turns: whole tiles of a product, whole cache lines of a column."""
+PIECE = 100_000.0
+"""Each thread gets one piece, or several of about so many nanoseconds: one that was held up then gets fewer."""
+MAX_PIECES_PER_THREAD = 8
+"""The more pieces, the more often the operands that all pieces need are read."""
+TILE_ROWS, LINE = 6, 16
+"""Pieces of a product are whole tiles; those of other loops whole cache lines."""
 
 
 def coefficients(extents: Sequence[Extent]) -> Array:
@@ -47,6 +48,7 @@ class Section:
         self.divisible = np.array([c.divisible for c in calls], bool)
         self.cost_each = np.array([c.cost[0] for c in calls])
         self.cost_of = coefficients([c.cost[1] for c in calls])
+        self.grain = np.array([TILE_ROWS if c.kernel.startswith("multiply") else LINE for c in calls], np.int64)
         self.rows_from = np.array([c.rows_from for c in calls], np.int64)
         self.rows_below = np.array([c.rows_below or np.iinfo(np.int64).max for c in calls], np.int64)
         self._bounds: dict[tuple[int, int], Bound] = {}
@@ -106,11 +108,9 @@ class Bound:
         if threads > 1:
             cost = section.cost_each * at(section.cost_of, n)
             shared = section.divisible & (cost >= SHARE_FROM) & (extents > 1)
-            count = np.clip(cost / PIECE, 1, threads * PIECES_PER_THREAD).astype(np.int64)
+            count = threads * np.clip(cost / (threads * PIECE), 1, MAX_PIECES_PER_THREAD).astype(np.int64)
             size = -(-extents // count)
-            grain = np.where(section.per > 1, 1, GRAIN)
-            size = np.where(extents > 2 * grain, -(-size // grain) * grain, size)
-            size = np.maximum(size, -(-extents // conductor.MAX_PIECES))
+            size = np.where(size >= 2 * section.grain, -(-size // section.grain) * section.grain, size)
             pieces = np.where(shared, np.minimum(size, extents), extents)
         self.threads = threads if np.any(pieces < extents) else 1
         address = self.arguments.ctypes.data

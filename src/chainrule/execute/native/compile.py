@@ -273,15 +273,40 @@ def _place(view: View) -> tuple[Extent, Extent]:
 
 
 def _product(c: Compiler, a: View, b: View, row: Extent, panel: Extent, target: View, **rows: int) -> None:
+    """Add the stage of a product. Threads share out its rows or, where there are fewer of them, its columns."""
     (m, k), n = a.shape, target.shape[1]
-    arguments = [
-        *_place(a), *map(as_extent, a.strides), *_place(b), row, panel, *_place(target), as_extent(target.strides[0]),
-        as_extent(n), as_extent(k),
-    ]  # fmt: skip
-    c.call(
-        f"multiply_{a.dtype}", arguments, (a.slot.index, b.slot.index, target.slot.index),
-        extent=as_extent(m), per=1, divisible=True, cost=_product_cost(m, n, k), **rows,
-    )  # fmt: skip
+    dtype, width = a.dtype, matmul.panel_width(a.dtype, c.vector_bytes)
+    left = [
+        *_place(a),
+        *map(as_extent, a.strides),
+        *_place(b),
+        row,
+        panel,
+        *_place(target),
+        as_extent(target.strides[0]),
+    ]
+    touched = a.slot.index, b.slot.index, target.slot.index
+    more: Any = {"divisible": True, "cost": _product_cost(m, n, k)}
+
+    def by_rows(**rows: int) -> None:
+        arguments = [*left, as_extent(n), as_extent(k)]
+        c.call(f"multiply_{dtype}", arguments, touched, extent=as_extent(m), per=1, **more, **rows)
+
+    def by_columns(**rows: int) -> None:
+        arguments = [*left, as_extent(m), as_extent(n), as_extent(k)]
+        c.call(f"columns_{dtype}", arguments, touched, extent=as_extent(n), per=width, **more, **rows)
+
+    if isinstance(n, Rows) or n < 4 * width or (isinstance(m, int) and m >= n):
+        by_rows(**rows)
+    elif isinstance(m, int):
+        by_columns(**rows)
+    else:
+        fewer = -(-n // m.multiple)
+        low, high = rows.get("rows_from", 0), rows.get("rows_below", 0)
+        if not high or fewer < high:
+            by_rows(rows_from=max(fewer, low), rows_below=high)
+        if fewer > low:
+            by_columns(rows_from=low, rows_below=min(fewer, high) if high else fewer)
 
 
 def _product_cost(m: Dim, n: Dim, k: Dim) -> tuple[float, Extent]:

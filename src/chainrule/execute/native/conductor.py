@@ -8,9 +8,10 @@ arguments, the length of its outermost loop, and how much of it is one piece (al
            old and the new carry, evaluates, keeps the best parameters, and stops when patience runs out.
 ``work``   is what the other threads of a pool do meanwhile: they claim pieces of a shared kernel until told to leave.
 
-A piece is claimed by adding 1 to one 64-bit word, which holds a generation, the number of pieces and the next one; so a
-thread that comes late can never take a piece of a loop that is over. The thread that shares a loop out works on it too:
-it never depends on the others, it only gets done sooner.
+Each thread has a range of the pieces for its own, so that what it wrote it reads again, and takes from the others'
+when that is done. A piece is claimed by adding 1 to the range's word, which holds a generation, the range's end and the
+next piece; so a thread that comes late can never take a piece of a loop that is over. The thread that shares a loop out
+works on it too: it never depends on the others, it only gets done sooner.
 """
 
 from __future__ import annotations
@@ -18,18 +19,11 @@ from __future__ import annotations
 import platform
 
 POOL = {
-    "word": 0,
-    "done": 8,
-    "slots": 16,
-    "kernel": 17,
-    "args": 18,
-    "extent": 19,
-    "piece": 20,
-    "leave": 24,
-    "yield": 25,
-}
-"""Places (in i64s) in a pool; what several threads write lies on cache lines of its own."""
-POOL_SIZE = 32
+    "done": 0, "slots": 8, "kernel": 9, "args": 10, "extent": 11, "piece": 12, "generation": 13, "threads": 14,
+    "yield": 15, "leave": 16,
+}  # fmt: skip
+"""Places (in i64s) in a pool; after them, each thread's range. What several threads write has its own cache line."""
+POOL_SIZE = 24
 
 TRAIN = (
     "slots", "pool", "full", "full_count", "short", "short_count", "batches", "size", "order", "order_stride",
@@ -49,7 +43,6 @@ REPORT = ("loss", "count", "finite", "converged", "rate")
 """What a step reports, as doubles in the buffer ``report``."""
 PAUSED, OUT_OF_RANGE, NON_FINITE, NOT_POSITIVE_DEFINITE, EARLY, FINISHED = 0, 1, 2, 3, 4, 5
 NEXT_BITS = 20
-MAX_PIECES = 1 << 16
 
 
 def text() -> str:
@@ -122,24 +115,43 @@ entry:
   %up = add i64 %extent, %piece
   %upper = sub i64 %up, 1
   %pieces = sdiv i64 %upper, %piece
-  %before = load atomic i64, ptr %pool monotonic, align 8
-  %old = lshr i64 %before, {2 * NEXT_BITS}
+  %g = getelementptr inbounds i64, ptr %pool, i64 {POOL["generation"]}
+  %old = load i64, ptr %g, align 8
   %gen = add i64 %old, 1
+  store i64 %gen, ptr %g, align 8
   %high = shl i64 %gen, {2 * NEXT_BITS}
-  %middle = shl i64 %pieces, {NEXT_BITS}
-  %word = or i64 %high, %middle
-  store atomic i64 %word, ptr %pool release, align 8
-  %helped = call i64 @help(ptr %pool)
+  %t = getelementptr inbounds i64, ptr %pool, i64 {POOL["threads"]}
+  %threads = load i64, ptr %t, align 8
+  br label %head
+head:
+  %i = phi i64 [ 0, %entry ], [ %next, %publish ]
+  %begin = phi i64 [ 0, %entry ], [ %end, %publish ]
+  %more = icmp slt i64 %i, %threads
+  br i1 %more, label %publish, label %work
+publish:
+  %next = add i64 %i, 1
+  %times = mul i64 %pieces, %next
+  %end = sdiv i64 %times, %threads
+  %middle = shl i64 %end, {NEXT_BITS}
+  %low = or i64 %middle, %begin
+  %word = or i64 %high, %low
+  %line = mul i64 %i, 8
+  %place = add i64 %line, {POOL_SIZE}
+  %at = getelementptr inbounds i64, ptr %pool, i64 %place
+  store atomic i64 %word, ptr %at release, align 8
+  br label %head
+work:
+  %helped = call i64 @help(ptr %pool, i64 0)
   br label %wait
 wait:
-  %spins = phi i64 [ 0, %entry ], [ %again, %idle ]
+  %spins = phi i64 [ 0, %work ], [ %again, %idle ]
   %reached = load atomic i64, ptr %done acquire, align 8
   %over = icmp sge i64 %reached, %pieces
-  br i1 %over, label %end, label %idle
+  br i1 %over, label %finish, label %idle
 idle:
   %again = call i64 @idle(ptr %pool, i64 %spins)
   br label %wait
-end:
+finish:
   ret void
 }}
 
@@ -161,24 +173,41 @@ end:
   ret i64 %again
 }}
 
-define internal i64 @help(ptr %pool) noinline {{
+define internal i64 @help(ptr %pool, i64 %me) noinline {{
 entry:
+  %t = getelementptr inbounds i64, ptr %pool, i64 {POOL["threads"]}
+  %threads = load i64, ptr %t, align 8
+  br label %whose
+whose:
+  %j = phi i64 [ 0, %entry ], [ %other, %gone ]
+  %some = phi i64 [ 0, %entry ], [ %did, %gone ]
+  %any = icmp slt i64 %j, %threads
+  br i1 %any, label %look, label %end
+look:
+  %sum = add i64 %me, %j
+  %which = urem i64 %sum, %threads
+  %line = mul i64 %which, 8
+  %place = add i64 %line, {POOL_SIZE}
+  %at = getelementptr inbounds i64, ptr %pool, i64 %place
   br label %head
 head:
-  %some = phi i64 [ 0, %entry ], [ 1, %work ]
-  %now = load atomic i64, ptr %pool acquire, align 8
+  %did = phi i64 [ %some, %look ], [ 1, %work ]
+  %now = load atomic i64, ptr %at acquire, align 8
   %n0 = and i64 %now, {(1 << NEXT_BITS) - 1}
   %h0 = lshr i64 %now, {NEXT_BITS}
   %c0 = and i64 %h0, {(1 << NEXT_BITS) - 1}
   %open = icmp ult i64 %n0, %c0
-  br i1 %open, label %claim, label %end
+  br i1 %open, label %claim, label %gone
 claim:
-  %word = atomicrmw add ptr %pool, i64 1 acq_rel, align 8
+  %word = atomicrmw add ptr %at, i64 1 acq_rel, align 8
   %n = and i64 %word, {(1 << NEXT_BITS) - 1}
   %h = lshr i64 %word, {NEXT_BITS}
   %c = and i64 %h, {(1 << NEXT_BITS) - 1}
   %mine = icmp ult i64 %n, %c
-  br i1 %mine, label %work, label %end
+  br i1 %mine, label %work, label %gone
+gone:
+  %other = add i64 %j, 1
+  br label %whose
 work:
   %a = getelementptr inbounds i64, ptr %pool, i64 {POOL["slots"]}
   %slots = load ptr, ptr %a, align 8
@@ -202,13 +231,13 @@ end:
   ret i64 %some
 }}
 
-define void @work(ptr %pool) {{
+define void @work(ptr %pool, i64 %me) {{
 entry:
   %leave = getelementptr inbounds i64, ptr %pool, i64 {POOL["leave"]}
   br label %head
 head:
   %spins = phi i64 [ 0, %entry ], [ 0, %help ], [ %again, %idle ]
-  %helped = call i64 @help(ptr %pool)
+  %helped = call i64 @help(ptr %pool, i64 %me)
   %some = icmp ne i64 %helped, 0
   br i1 %some, label %help, label %look
 help:

@@ -8,6 +8,7 @@ columns beside it, nor on how the rows are shared out among threads.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cache
 
 from chainrule.execute.native.emit import IR_TYPE, Function, Module
@@ -38,14 +39,14 @@ def row_blocks(vector_bytes: int, vectors: int) -> list[int]:
 
 def units(dtype: str) -> tuple[str, ...]:
     """Return the names of the functions for products of a dtype."""
-    return f"product_{dtype}", f"pack_{dtype}", f"multiply_{dtype}", f"panels_{dtype}"
+    return tuple(f"{kind}_{dtype}" for kind in _WRITERS)
 
 
 @cache
 def unit_text(name: str, vector_bytes: int) -> str:
     """Return the text of one of the functions."""
     kind, dtype = name.split("_")
-    return {"product": _product, "pack": _pack, "multiply": _multiply, "panels": _panels}[kind](dtype, vector_bytes)
+    return _WRITERS[kind](dtype, vector_bytes)
 
 
 def _wrapper(name: str, callee: str, kinds: list[str], signature: str) -> tuple[Module, Function, list[str]]:
@@ -91,6 +92,23 @@ def _multiply(dtype: str, vector_bytes: int) -> str:
     c = f.put(f"getelementptr inbounds {element}, ptr {c}, i64 {f.times('%begin', cs0)}")
     m = f.put("sub nsw i64 %end, %begin")
     _call(f, f"product_{dtype}", PRODUCT, [a, as0, as1, b, bs0, bpanel, c, cs0, m, n, k])
+    f.finish()
+    return module.text()
+
+
+def _columns(dtype: str, vector_bytes: int) -> str:
+    """The kernel of a product: the columns of panels ``begin`` to ``end``; its arguments are those of ``product``."""
+    module, f, values = _wrapper(
+        f"columns_{dtype}", f"product_{dtype}", [a.split()[0] for a in PRODUCT], _types(PRODUCT)
+    )
+    a, as0, as1, b, bs0, bpanel, c, cs0, m, n, k = values
+    element, width = IR_TYPE[dtype], panel_width(dtype, vector_bytes)
+    first, last = f.times("%begin", str(width)), f.times("%end", str(width))
+    end = f.intrinsic("i64", "llvm.smin.i64", ("i64", last), ("i64", n))
+    b = f.put(f"getelementptr inbounds {element}, ptr {b}, i64 {f.times('%begin', bpanel)}")
+    c = f.put(f"getelementptr inbounds {element}, ptr {c}, i64 {first}")
+    count = f.put(f"sub nsw i64 {end}, {first}")
+    _call(f, f"product_{dtype}", PRODUCT, [a, as0, as1, b, bs0, bpanel, c, cs0, m, count, k])
     f.finish()
     return module.text()
 
@@ -322,3 +340,8 @@ def _store(f: Function, kind: str, suffix: str, value: str, at: str, align: int,
     name = f"llvm.masked.store.{suffix}.p0"
     f.module.declare(f"void @{name}({kind}, ptr, i32 immarg, <{lanes} x i1>)")
     f.do(f"call void @{name}({kind} {value}, ptr {at}, i32 {align}, <{lanes} x i1> {mask})")
+
+
+_WRITERS: Mapping[str, Callable[[str, int], str]] = {
+    "product": _product, "pack": _pack, "multiply": _multiply, "columns": _columns, "panels": _panels,
+}  # fmt: skip

@@ -14,12 +14,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
 from chainrule.execute.native import conductor, link
 from chainrule.execute.native.arena import aligned
 
-_WORK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_WORK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
 
 
 def thread_count() -> int:
@@ -41,27 +39,29 @@ class Pool:
     """Helpers for one slice of one training run at a time."""
 
     def __init__(self, helpers: int) -> None:
-        self.memory = aligned(conductor.POOL_SIZE, "i64")
+        self.memory = aligned(conductor.POOL_SIZE + 8 * (helpers + 1), "i64")
         self.address = int(self.memory.ctypes.data)
         self._work = _WORK(link.address("work"))
-        self._start = threading.Semaphore(0)
         self._left = threading.Semaphore(0)
         self.helpers = helpers
         self.taken = threading.Lock()
         self.memory[conductor.POOL["yield"]] = _yield_address()
+        self.memory[conductor.POOL["threads"]] = helpers + 1
+        self._start = [threading.Semaphore(0) for _ in range(helpers)]
         for i in range(helpers):
-            threading.Thread(target=self._help, name=f"chainrule-{i + 1}", daemon=True).start()
+            threading.Thread(target=self._help, args=(i,), name=f"chainrule-{i + 1}", daemon=True).start()
 
-    def _help(self) -> None:
+    def _help(self, number: int) -> None:
         while True:
-            self._start.acquire()
-            self._work(self.address)
+            self._start[number].acquire()
+            self._work(self.address, number + 1)
             self._left.release()
 
     def begin(self) -> None:
         """Call the helpers to their places."""
         self.memory[conductor.POOL["leave"]] = 0
-        self._start.release(self.helpers)
+        for start in self._start:
+            start.release()
 
     def end(self) -> None:
         """Send the helpers away, and wait until all have left."""
@@ -117,5 +117,3 @@ def _yield_address() -> int:
 
 
 __all__ = ["Pool", "helpers", "thread_count"]
-
-assert np.dtype(np.int64).itemsize * conductor.POOL_SIZE == 256  # four cache lines
