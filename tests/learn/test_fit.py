@@ -242,7 +242,7 @@ def test_at_equals_a_fresh_run_of_so_many_steps() -> None:
 
 
 def test_at_replays_from_snapshots_of_a_longer_run() -> None:
-    run = fit(epochs=120)
+    run = fit(epochs=120, executor="reference")  # slow enough for some snapshots
     assert len(run.snapshots) > 2
     assert run.snapshots[0].step == 0
     kept = [bits(loop.carry) for loop in run.snapshots]

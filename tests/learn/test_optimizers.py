@@ -96,8 +96,9 @@ def test_the_step_spelled_out_has_the_bits_of_fit(name: str, dtype: str) -> None
     objective, data, parameters = problem(dtype)
     # 8 rows: dividing the sum or every row by a power of two gives the same bits, so that a mean's gradient is fit's.
     run = cr.fit(
-        objective, data, optimizer=optimizer, epochs=10, batch_size="all", shuffle=False, parameters=parameters
-    )
+        objective, data, optimizer=optimizer, epochs=10, batch_size="all", shuffle=False, parameters=parameters,
+        executor="reference",
+    )  # fmt: skip
     state = optimizer.init(parameters)
     for t in range(1, 11):
         _, gradient = cr.value_and_grad(objective)(parameters, data)

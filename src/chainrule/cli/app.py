@@ -216,9 +216,9 @@ def train(
     executor: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="reference (NumPy) or native (machine code, LLVM).", callback=one_of(executors)
+            metavar="NAME", help="native (machine code, LLVM) or reference (NumPy).", callback=one_of(executors)
         ),
-    ] = "reference",
+    ] = "native",
     quiet: Quiet = False,
     as_json: AsJson = False,
     debug: Debug = False,

@@ -17,6 +17,9 @@ from chainrule.graph.structural import RESULT
 EVALUATION_ROWS = 1024
 """Evaluation adds up tiles of this many rows, whatever the batch size, so that its sum has one order."""
 
+PREDICTION_ROWS = 1024
+"""Predictions are computed in tiles of so many rows."""
+
 
 class TrainingReference(Reference):
     """The reference executor with training programs."""
@@ -28,6 +31,21 @@ class TrainingReference(Reference):
             raise ExecutionError(f"the graph takes {graph.takes}, it was given {structure}")
         assert graph.gives is not None
         return unflatten(graph.gives, self.run_prepared(graph, leaves))
+
+    def run_rows(self, graph: Graph, arrays: Sequence[Any], x: Array) -> list[Array]:
+        """Return the outputs for many rows of x, the last input; a row's bits do not depend on the rows beside it.
+
+        All tiles have the same number of rows, the last one filled up: NumPy's results for a row depend on that.
+        """
+        parts: list[list[Array]] = []
+        for start in range(0, max(len(x), 1), PREDICTION_ROWS):
+            tile = x[start : start + PREDICTION_ROWS]
+            count = len(tile)
+            if count < PREDICTION_ROWS:
+                fill = tile[:1] if count else np.zeros((1, *x.shape[1:]), x.dtype)
+                tile = np.concatenate([tile, np.repeat(fill, PREDICTION_ROWS - count, axis=0)])
+            parts.append([o[:count] for o in self.run_prepared(graph, [*arrays, tile], row_by_row=True)])
+        return parts[0] if len(parts) == 1 else [np.concatenate(p) for p in zip(*parts, strict=True)]
 
     def measure(
         self, program: Program, carry: Mapping[str, Any], settings: Any, batch: Batch, tile_rows: int | None

@@ -44,7 +44,7 @@ def fit(
     settings: Mapping[str, float] | None = None,
     shuffle: bool = True,
     tile_rows: int | None = None,
-    executor: str = "reference",
+    executor: str = "native",
     progress: bool | Callable[[Report], None] = False,
 ) -> Run:
     """Train a network: θ⁽ᵗ⁺¹⁾ = θ⁽ᵗ⁾ − η_t ∇L, over batches of rows, for so many epochs.
@@ -62,7 +62,8 @@ def fit(
         settings: numbers to use in the place of a layer's or optimizer's own, such as ``{"dropout1.rate": 0.2}``.
         shuffle: whether each epoch has a random row order.
         tile_rows: measure a batch in tiles of so many rows; less memory for large batches.
-        executor: ``"reference"`` (NumPy), or ``"native"``: machine code, compiled for this network when the run starts.
+        executor: ``"native"``: machine code, compiled for this network when the run starts; or ``"reference"``: NumPy,
+            slower, the judge of the other.
         progress: True shows a live bar; a function is called with a ``Report`` every few tens of milliseconds.
 
     Returns:
@@ -192,7 +193,7 @@ def prepare(
     settings: Mapping[str, float] | None = None,
     shuffle: bool = True,
     tile_rows: int | None = None,
-    executor: str = "reference",
+    executor: str = "native",
 ) -> Job:
     """Check the arguments of ``fit``, initialize, and trace the training program."""
     _require_count(epochs, "epochs")

@@ -9,17 +9,13 @@ import numpy as np
 
 from chainrule import nn, ops
 from chainrule.errors import TrainingError
-from chainrule.execute import REFERENCE, get_executor
+from chainrule.execute import get_executor
 from chainrule.graph import Graph, Type, flatten, leaf_names, make_graph
 from chainrule.learn.data import require_finite
 from chainrule.learn.objective import Objective
 from chainrule.learn.program import types_of
 
 Array = np.ndarray[Any, Any]
-
-TILE = 1024
-"""Predictions are computed in tiles of so many rows. The reference fills the last one up, so that a row's result never
-depends on the number of rows that go with it; native code has that property by itself."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -30,14 +26,14 @@ class Predictor:
     arrays: tuple[Array, ...]
     input: Type
     names: tuple[str, ...] = field(default=())
-    executor: str = "reference"
+    executor: str = "native"
 
     def __repr__(self) -> str:
         return f"<predictor of {self.input}: {len(self.graph)} nodes, {len(self.arrays)} arrays>"
 
     @classmethod
     def from_network(
-        cls, objective: Objective, parameters: Any, state: Any, x: Type, executor: str = "reference"
+        cls, objective: Objective, parameters: Any, state: Any, x: Type, executor: str = "native"
     ) -> Predictor:
         """Trace the forward computation of a network with these parameters."""
         link = nn.get_activation(objective.loss.link)
@@ -64,17 +60,8 @@ class Predictor:
         rows = self.check(x)
         assert self.graph.gives is not None
         place = self.graph.gives.keys.index(which)
-        executor = get_executor(self.executor)
-        parts = []
-        for start in range(0, max(len(rows), 1), TILE):
-            tile = rows[start : start + TILE]
-            count = len(tile)
-            if count < TILE and executor is REFERENCE:
-                fill = tile[:1] if count else np.zeros((1, *rows.shape[1:]), rows.dtype)
-                tile = np.concatenate([tile, np.repeat(fill, TILE - count, axis=0)])
-            result = executor.run_prepared(self.graph, [*self.arrays, tile], row_by_row=True)[place]
-            parts.append(result[:count])
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        result: Array = get_executor(self.executor).run_rows(self.graph, self.arrays, rows)[place]
+        return result
 
     def check(self, x: Any) -> Array:
         """Return x as rows of the right width and dtype; raise TrainingError where it does not fit."""

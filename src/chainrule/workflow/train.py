@@ -59,7 +59,7 @@ class TrainOptions:
     validation: float = 0.2
     test: float = 0.2
     seed: int = 0
-    executor: str = "reference"
+    executor: str = "native"
 
 
 @dataclass(frozen=True, repr=False)

@@ -25,13 +25,13 @@ TILE_ROWS, LINE = 6, 16
 
 
 def coefficients(extents: Sequence[Extent]) -> Array:
-    """Return extents as a table: fixed, rows, square."""
-    return np.array([(e.fixed, e.rows, e.square) for e in extents], np.int64).reshape(-1, 3)
+    """Return extents as a table: fixed, rows, square, start."""
+    return np.array([(e.fixed, e.rows, e.square, e.start) for e in extents], np.int64).reshape(-1, 4)
 
 
-def at(table: Array, n: int) -> Array:
+def at(table: Array, n: int, start: int = 0) -> Array:
     """Return the numbers that a table of extents stands for."""
-    result: Array = table[:, 0] + table[:, 1] * n + table[:, 2] * (n * n)
+    result: Array = table @ np.array([1, n, n * n, start], np.int64)
     return result
 
 
@@ -51,7 +51,7 @@ class Section:
         self.grain = np.array([TILE_ROWS if c.kernel.startswith("multiply") else LINE for c in calls], np.int64)
         self.rows_from = np.array([c.rows_from for c in calls], np.int64)
         self.rows_below = np.array([c.rows_below or np.iinfo(np.int64).max for c in calls], np.int64)
-        self._bounds: dict[tuple[int, int], Bound] = {}
+        self._bounds: dict[tuple[int, int, int], Bound] = {}
         lives: dict[int, list[int]] = {}
         for i, call in enumerate(calls):
             for slot in call.touched:
@@ -59,13 +59,13 @@ class Section:
                     lives.setdefault(slot, []).append(i)
         self.temporaries = sorted(((uses[0], uses[-1], slot) for slot, uses in lives.items()))
 
-    def bind(self, n: int, threads: int = 1) -> Bound:
-        """Return records and arguments for n rows."""
-        found = self._bounds.get((n, threads))
+    def bind(self, n: int, threads: int = 1, start: int = 0) -> Bound:
+        """Return records and arguments for n rows, from row ``start`` of a batch that is measured in tiles."""
+        found = self._bounds.get((n, threads, start))
         if found is None:
             if len(self._bounds) >= 32:
                 self._bounds.clear()
-            found = self._bounds[n, threads] = Bound(self, n, threads)
+            found = self._bounds[n, threads, start] = Bound(self, n, threads, start)
         return found
 
     def place(self, slots: Sequence[Slot], n: int, apart: bool = False) -> tuple[dict[int, int], int]:
@@ -98,8 +98,8 @@ class Section:
 class Bound:
     """A section's records for a number of rows; nothing in it belongs to one caller."""
 
-    def __init__(self, section: Section, n: int, threads: int) -> None:
-        self.arguments = at(section.arguments, n)
+    def __init__(self, section: Section, n: int, threads: int, start: int) -> None:
+        self.arguments = at(section.arguments, n, start)
         extents = at(section.extents, n)
         extents = -(-extents // section.per)
         chosen = (section.rows_from <= n) & (n < section.rows_below)

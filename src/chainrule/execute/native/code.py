@@ -92,5 +92,5 @@ def code_of_bytes(data: bytes) -> tuple[Code, Any]:
     return Code(slots, calls, {}), more
 
 
-def _flat(extent: Extent) -> tuple[int, int, int]:
-    return extent.fixed, extent.rows, extent.square
+def _flat(extent: Extent) -> tuple[int, int, int, int]:
+    return extent.fixed, extent.rows, extent.square, extent.start

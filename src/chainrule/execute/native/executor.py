@@ -21,6 +21,8 @@ from chainrule.execute.training import TrainingReference, gather
 from chainrule.graph import Graph
 
 Array = np.ndarray[Any, Any]
+PREDICTION_ROWS = 1024
+"""Predictions are computed in tiles of so many rows: what lies between two layers stays in the cache."""
 CALL_SECONDS = 0.02
 """About how long one call of native code lasts: Python looks at Ctrl-C and the clock in between."""
 
@@ -33,7 +35,9 @@ class Native(TrainingReference):
     def __init__(self) -> None:
         super().__init__()
         self._functions: WeakKeyDictionary[Graph, NativeFunction] = WeakKeyDictionary()
-        self._programs: WeakKeyDictionary[Program, NativeProgram] = WeakKeyDictionary()
+        self._programs: dict[bool, WeakKeyDictionary[Program, NativeProgram]] = {
+            tiled: WeakKeyDictionary() for tiled in (False, True)
+        }
 
     def compile(self, graph: Graph) -> NativeFunction:
         """Return the machine code of a graph, compiled when it is first asked for."""
@@ -53,12 +57,17 @@ class Native(TrainingReference):
         """Return the graph's outputs; a row's bits never depend on the rows beside it."""
         return self.run(graph, arrays, rows)
 
-    def compile_program(self, program: Program) -> NativeProgram:
+    def run_rows(self, graph: Graph, arrays: Sequence[Any], x: Array) -> list[Array]:
+        """Return the outputs for many rows of x; a row's bits do not depend on the rows beside it."""
+        return self.compile(graph).rows(arrays, x, PREDICTION_ROWS, thread_count())
+
+    def compile_program(self, program: Program, tiled: bool = False) -> NativeProgram:
         """Return the machine code of a training program, compiled when it is first asked for."""
-        found = self._programs.get(program)
+        known = self._programs[tiled]
+        found = known.get(program)
         if found is None:
-            code, slots = write_program(program)
-            found = self._programs[program] = NativeProgram(Linked(code), slots)
+            code, slots = write_program(program, tiled)
+            found = known[program] = NativeProgram(Linked(code), slots)
         return found
 
     def state_of(
@@ -67,7 +76,8 @@ class Native(TrainingReference):
         """Return the memory of a training run, made when it starts."""
         state = loop.machine
         if not isinstance(state, NativeState) or state.source is not program:
-            compiled = self.compile_program(program)
+            rows = min(plan.batch_size, len(training["x"]))
+            compiled = self.compile_program(program, not program.whole_batch and (plan.tile_rows or rows) < rows)
             state = loop.machine = NativeState(
                 compiled, program, plan, loop, settings, training, validation, thread_count()
             )
@@ -87,8 +97,6 @@ class Native(TrainingReference):
         seconds: float | None = None,
     ) -> None:
         """Go on with a training loop, until its end, a step number, or about so many seconds from now."""
-        if plan.tile_rows is not None and plan.tile_rows < plan.batch_size:
-            raise ExecutionError("tile_rows is for executor='reference'; the native executor needs whole batches")
         begun = monotonic()
         state = self.state_of(program, plan, loop, settings, training, validation)
         with helpers(state.threads) as pool:
@@ -128,10 +136,10 @@ class Native(TrainingReference):
         batch = gather(training, rows)
         if status == conductor.NON_FINITE:
             loop.status = "non-finite"
-            sums = REFERENCE.measure(program, carry, settings, batch, None)
-            loop.problem = REFERENCE.blame(program, loop, settings, batch, sums, None)
+            sums = REFERENCE.measure(program, carry, settings, batch, plan.tile_rows)
+            loop.problem = REFERENCE.blame(program, loop, settings, batch, sums, plan.tile_rows)
             return
-        REFERENCE.measure(program, carry, settings, batch, None)
+        REFERENCE.measure(program, carry, settings, batch, plan.tile_rows)
         raise ExecutionError(
             f"native code stopped ({STATUS.get(abs(status), status)}) in a step that the reference executor takes"
         )

@@ -18,6 +18,8 @@ SIGNATURE = "(ptr %slots, ptr %args, i64 %begin, i64 %end)"
 STATUS_SLOT = 0
 """The slot that holds the status of a call: 0, or the first thing that went wrong."""
 OUT_OF_RANGE, OUT_OF_BOUNDS = 1, 9
+FOREIGN = ("data", "order", "position", "tile")
+"""Slots that hold more rows than a batch has: how many, the kernel does not know."""
 
 
 class Frame:
@@ -81,7 +83,7 @@ class Frame:
         place = len(self.arguments)
         name = f"%start{place}"
         self._prologue.append(f"  {name} = getelementptr inbounds i8, ptr {base}, i64 {offset}")
-        if self.debug:
+        if self.debug and view.slot.purpose not in FOREIGN:
             length = self.argument(view.slot.size * ITEM_BYTES[view.dtype])
             self._prologue.append(f"  %limit{place} = getelementptr inbounds i8, ptr {base}, i64 {length}")
             self._bounds[name] = base, f"%limit{place}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,6 +63,49 @@ class NativeFunction:
         self._spare.append(buffers)
         if status:
             self._explain(status, given, rows)
+        return outputs
+
+    def rows(self, arrays: Sequence[Any], x: Array, tile: int, threads: int) -> list[Array]:
+        """Return the outputs for many rows ``x``, the last input: tile after tile, if they are many on several threads.
+
+        Every output must have one row for each row of x, which depends on no other row.
+        """
+        given = [np.asarray(a, order="C") for a in (*arrays, x)]
+        n = bind_rows(self.graph, given) or 0
+        if n <= tile:
+            return self(given)
+        outputs = [np.empty(resolve_shape(shape, n), dtype) for shape, dtype in self._kinds]
+        todo = iter(range(0, n, tile))
+        lock = threading.Lock()
+        problems: list[int] = []
+
+        def work() -> None:
+            buffers = Buffers(self.linked, {"run": tile}, debugging())
+            table = buffers.table
+            for index, array in zip(self._inputs[:-1], given[:-1], strict=True):
+                table[index] = array.ctypes.data
+            moving = [(self._inputs[-1], given[-1].ctypes.data, given[-1].strides[0])]
+            moving += [(i, a.ctypes.data, a.strides[0]) for i, a in zip(self._outputs, outputs, strict=True)]
+            while not problems:
+                with lock:
+                    start = next(todo, None)
+                if start is None:
+                    return
+                for index, address, stride in moving:
+                    table[index] = address + start * stride
+                bound = self.section.bind(min(tile, n - start))
+                status = self._call(buffers.address, bound.address, bound.count, None)
+                if status:
+                    problems.append(status)
+
+        helpers = [threading.Thread(target=work) for _ in range(min(threads, n // tile) - 1)]
+        for helper in helpers:
+            helper.start()
+        work()
+        for helper in helpers:
+            helper.join()
+        if problems:
+            self._explain(problems[0], given, None)
         return outputs
 
     def _explain(self, status: int, given: Sequence[Any], rows: int | None) -> None:

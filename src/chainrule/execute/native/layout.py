@@ -14,17 +14,23 @@ ITEM_BYTES = {"f32": 4, "f64": 8, "i32": 4, "i64": 8, "u32": 4, "u64": 8, "bool"
 
 @dataclass(frozen=True)
 class Extent:
-    """A whole number that is known when n is: ``fixed + rows·n + square·n²``."""
+    """A whole number that is known when n is: ``fixed + rows·n + square·n²``.
+
+    In a batch that is measured in tiles, ``start`` times the first row of the tile is added.
+    """
 
     fixed: int = 0
     rows: int = 0
     square: int = 0
+    start: int = 0
 
     def __add__(self, other: Extent) -> Extent:
-        return Extent(self.fixed + other.fixed, self.rows + other.rows, self.square + other.square)
+        return Extent(
+            self.fixed + other.fixed, self.rows + other.rows, self.square + other.square, self.start + other.start
+        )
 
     def __mul__(self, other: int) -> Extent:
-        return Extent(self.fixed * other, self.rows * other, self.square * other)
+        return Extent(self.fixed * other, self.rows * other, self.square * other, self.start * other)
 
     def at(self, n: int) -> int:
         return self.fixed + self.rows * n + self.square * n * n

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,12 @@ from chainrule.execute.native.arena import Bound, Buffers, Linked, aligned
 from chainrule.execute.native.code import Code
 from chainrule.execute.native.compile import Compiler
 from chainrule.execute.native.frame import columns
-from chainrule.execute.native.layout import ITEM_BYTES, Extent, Slot, View, whole
+from chainrule.execute.native.layout import ITEM_BYTES, Extent, Slot, View, product, whole
 from chainrule.execute.native.settings import debugging, vector_bytes
 from chainrule.execute.native.vector import Value, VectorBuilder
 from chainrule.execute.program import Batch, Best, Loop, Plan, Program
 from chainrule.execute.training import EVALUATION_ROWS
-from chainrule.graph import Graph, Node, Rows, Type, flatten, simplify, unflatten
+from chainrule.graph import Node, Rows, Type, flatten, simplify, unflatten
 
 Array = np.ndarray[Any, Any]
 _TRAIN = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
@@ -27,9 +28,12 @@ ORDER_NUMBERS = 1 << 16
 EPOCHS_A_CALL = 1024
 
 
-def write_program(program: Program) -> tuple[Code, dict[str, Any]]:
-    """Write the stages of a training program; returns the code, and which slots hold what."""
-    return _Writer(program).write()
+def write_program(program: Program, tiled: bool = False) -> tuple[Code, dict[str, Any]]:
+    """Write the stages of a training program; returns the code, and which slots hold what.
+
+    With ``tiled``, a batch is measured in tiles whose sums are added up in order.
+    """
+    return _Writer(program).write(tiled)
 
 
 class _Writer:
@@ -57,10 +61,21 @@ class _Writer:
         self.pairs: list[tuple[int, int]] = []
         self.data: dict[str, int] = {}
         self.tiles: dict[str, int] = {}
+        self.position: Slot | None = None
 
-    def write(self) -> tuple[Code, dict[str, Any]]:
-        with self.c.section("step"):
-            self._step()
+    def write(self, tiled: bool) -> tuple[Code, dict[str, Any]]:
+        if tiled:
+            total = [whole(self.c.slot("sum", node.type), node.type) for node in self.measure.outputs]
+            with self.c.section("first"):
+                self._measure(total)
+            with self.c.section("more"):
+                for part, sum_ in zip(self._measure([None] * len(total)), total, strict=True):
+                    self._add(part, sum_)
+            with self.c.section("apply"):
+                self._apply(total)
+        else:
+            with self.c.section("step"):
+                self._apply(self._measure([None] * len(self.measure.outputs)))
         with self.c.section("evaluate"):
             self._evaluate()
         return self.c.code(), {
@@ -74,16 +89,34 @@ class _Writer:
             "tiles": self.tiles,
         }
 
-    def _step(self) -> None:
-        c, measure, apply = self.c, self.measure, self.apply
-        assert measure.takes is not None
-        assert measure.gives is not None
-        assert apply.gives is not None
-        parameters, state, clock, settings, batch = unflatten(measure.takes, list(measure.inputs))
+    def _measure(self, targets: Sequence[View | None]) -> list[View]:
+        """Gather rows, and compute their sums."""
+        assert self.measure.takes is not None
+        parameters, state, clock, settings, batch = unflatten(self.measure.takes, list(self.measure.inputs))
         views = self._views((parameters, state, clock), settings)
         views.update({node: self._gathered(key, node) for key, node in batch.items()})
-        sums = c.write(measure, views, [None] * len(measure.outputs))
+        return self.c.write(self.measure, views, targets)
 
+    def _add(self, part: View, total: View) -> None:
+        """Add the sums of a tile to those of the tiles before it."""
+        count = product(part.shape)
+        with self.c.stage((0.2, count), divisible=True) as frame:
+            frame.extent = count.fixed
+            builder = VectorBuilder(frame.f)
+            more, sums = frame.pointer(part), frame.pointer(total)
+
+            def add(i: str, lanes: int, mask: str | None) -> None:
+                place, at = frame.step(sums, total.dtype, i), frame.step(more, total.dtype, i)
+                before = frame.load(place, total.dtype, lanes, mask)
+                frame.store(builder.add(before, frame.load(at, total.dtype, lanes, mask)), place, mask)
+
+            columns(frame, "%begin", "%end", self.c.vector_bytes // ITEM_BYTES[total.dtype], add)
+
+    def _apply(self, sums: Sequence[View]) -> None:
+        """Compute the new carry from the sums, and report."""
+        c, measure, apply = self.c, self.measure, self.apply
+        assert measure.gives is not None
+        assert apply.gives is not None
         given: dict[Node, View] = dict(zip(self.carry_nodes, flatten(self.carried)[0], strict=True))
         given.update(zip(flatten(self.setting_tree)[0], self.setting_views, strict=True))
         given.update(zip(flatten(self.sums_tree)[0], sums, strict=True))
@@ -132,10 +165,13 @@ class _Writer:
         """Copy a batch's rows, chosen by the order, next to each other; their positions are the same every time."""
         c = self.c
         if key == "position":
-            return whole(c.slot("position", node.type), node.type)
+            if self.position is None:
+                self.position = c.slot("position", node.type)
+            return replace(whole(self.position, node.type), offset=Extent(start=1))
         target = c.temporary(node.type)
-        source = c.slot("data", Type(node.type.dtype))
-        self.data[key] = source.index
+        if key not in self.data:
+            self.data[key] = c.slot("data", Type(node.type.dtype)).index
+        source = c.slots[self.data[key]]
         width = 1
         for dim in node.shape[1:]:
             assert isinstance(dim, int), "a row has a known width"
@@ -144,7 +180,8 @@ class _Writer:
         with c.stage((0.3 * width + 3, Extent(0, 1)), divisible=True) as frame:
             f = frame.f
             frame.extent = Rows(1)
-            order, data = frame.pointer(View(self.order, (), ())), frame.pointer(View(source, (), ()))
+            order = frame.pointer(View(self.order, (), (), Extent(start=1)))
+            data = frame.pointer(View(source, (), ()))
             to, apart = frame.pointer(target), frame.size(Extent(width)) if width > 1 else "1"
             with f.loop("%begin", "%end") as index:
                 row = frame.load(frame.step(order, "i64", index), "i64").name
@@ -205,7 +242,10 @@ class NativeState:
         self.rows = len(training["x"])
         self.size = min(plan.batch_size, self.rows)
         held = 0 if validation is None else len(validation["x"])
+        self.tile = min(plan.tile_rows or self.size, self.size)
         rows = {"step": self.size}
+        if "apply" in linked.sections:
+            rows = {"first": self.tile, "more": self.tile, "apply": self.size}
         if held:
             rows["evaluate"] = min(held, EVALUATION_ROWS)
         self.buffers = buffers = Buffers(linked, rows, debugging())
@@ -224,6 +264,8 @@ class NativeState:
             buffers.hold(slot, np.array(value).reshape(-1))
         for name, index in slots["data"].items():
             buffers.hold(linked.slots[index], np.ascontiguousarray(training[name]))
+        for slot in linked.of("sum"):
+            buffers.allocate(slot, 0)
         for slot in linked.of("position"):
             buffers.hold(slot, np.arange(self.size, dtype=np.uint32))
         report = buffers.allocate(linked.slots[slots["report"]], 0)
@@ -233,10 +275,9 @@ class NativeState:
         self._numbers = self.fields.view(np.float64)
         self._kept: list[Any] = []
         full, rest = divmod(self.rows, self.size)
-        step = linked.sections["step"]
-        self._records("full", step.bind(self.size, threads))
+        self._records("full", self._step(self.size, threads))
         if rest:
-            self._records("short", step.bind(rest, threads))
+            self._records("short", self._step(rest, threads))
         self._set(
             slots=buffers.address, batches=full, size=self.size, order_slot=slots["order"],
             report=report.ctypes.data, tile_report=tile_report.ctypes.data,
@@ -248,15 +289,26 @@ class NativeState:
         self.orders: Array = np.zeros(0, np.int64)
         self.first_epoch, self.known_epochs = 0, 0
 
+    def _step(self, n: int, threads: int) -> Sequence[Bound]:
+        """Return the records of a step for n rows: of one piece, or tile after tile, and then the update."""
+        sections = self.program.linked.sections
+        if "apply" not in sections:
+            return [sections["step"].bind(n, threads)]
+        parts = [
+            sections["more" if start else "first"].bind(min(self.tile, n - start), threads, start)
+            for start in range(0, n, self.tile)
+        ]
+        return [*parts, sections["apply"].bind(n, threads)]
+
     def _hold_out(self, validation: Batch, held: int, threads: int) -> None:
         """Set up evaluation: tiles of rows, and buffers for the best parameters."""
         linked, slots = self.program.linked, self.program.slots
         evaluate = linked.sections["evaluate"]
         tiles, rest = divmod(held, EVALUATION_ROWS)
         if tiles:
-            self._records("tile", evaluate.bind(EVALUATION_ROWS, threads))
+            self._records("tile", [evaluate.bind(EVALUATION_ROWS, threads)])
         if rest:
-            self._records("end", evaluate.bind(rest, threads))
+            self._records("end", [evaluate.bind(rest, threads)])
         moved = []
         for key, index in slots["tiles"].items():
             rows = np.arange(held, dtype=np.uint32) if key == "position" else np.ascontiguousarray(validation[key])
@@ -281,10 +333,11 @@ class NativeState:
     def _get(self, key: str) -> int:
         return int(self.fields[conductor.TRAIN.index(key)])
 
-    def _records(self, key: str, bound: Bound) -> None:
-        self._kept.append(bound)
-        self.threads = max(self.threads, bound.threads)
-        self._set(**{key: bound.address, f"{key}_count": bound.count})
+    def _records(self, key: str, parts: Sequence[Bound]) -> None:
+        records = np.concatenate([part.records for part in parts])
+        self._kept += [records, *parts]
+        self.threads = max(self.threads, *(part.threads for part in parts))
+        self._set(**{key: records.ctypes.data, f"{key}_count": len(records)})
 
     def _table(self, key: str, count: str, rows: Any, width: int) -> None:
         table = np.array(rows, np.int64).reshape(-1, width)
@@ -361,8 +414,3 @@ class NativeState:
         self.orders = np.ascontiguousarray(plan.order.several(loop.epoch, count), np.int64)
         self.first_epoch, self.known_epochs = loop.epoch, left if plan.order.key is None else count
         self._set(order=self.orders.ctypes.data, order_stride=0 if plan.order.key is None else self.rows)
-
-
-def compiled_graphs(program: Program) -> tuple[Graph, ...]:
-    """Return the graphs that decide a program's code."""
-    return program.measure, program.apply, program.evaluate
