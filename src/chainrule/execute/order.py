@@ -54,7 +54,7 @@ def row_orders(key: Array, first: int, epochs: int, count: int, words: Words | N
     """
     number = np.arange(first, first + epochs, dtype=np.uint32)
     keys = threefry(key[0], key[1], number, np.uint32(0xF01D))
-    drawn = (words or random_words)(keys[0], keys[1], count)
+    drawn: Array = (words or random_words)(keys[0], keys[1], count)
     drawn.sort(axis=1)
     orders: Array = (drawn & np.uint64(0xFFFFFFFF)).astype(np.int64)
     return orders
@@ -64,4 +64,5 @@ def random_words(key0: Array, key1: Array, count: int) -> Array:
     """Return one random number for each row under each key, above the row's number."""
     rows = np.arange(count, dtype=np.uint32)
     bits = threefry(key0[:, None], key1[:, None], rows, np.uint32(0))[0]
-    return (bits.astype(np.uint64) << np.uint64(32)) | rows
+    words: Array = (bits.astype(np.uint64) << np.uint64(32)) | rows
+    return words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -31,6 +31,10 @@ class TrainingReference(Reference):
             raise ExecutionError(f"the graph takes {graph.takes}, it was given {structure}")
         assert graph.gives is not None
         return unflatten(graph.gives, self.run_prepared(graph, leaves))
+
+    def prepare(self, graph: Graph) -> Callable[[Sequence[Array], int], list[Array]]:
+        """Return a function of arrays of the graph's types and the number of rows."""
+        return lambda arrays, rows: self.run(graph, arrays, rows)
 
     def run_rows(self, graph: Graph, arrays: Sequence[Any], x: Array) -> list[Array]:
         """Return the outputs for many rows of x, the last input; a row's bits do not depend on the rows beside it.

@@ -6,10 +6,11 @@ from chainrule.graph.make import as_array, make_graph, type_of_value
 from chainrule.graph.node import Backward, Node, Operation, Place, result_types, where_made
 from chainrule.graph.simplify import simplify
 from chainrule.graph.structural import make_constant, make_input, take_result
-from chainrule.graph.tree import Structure, flatten, leaf_names, tree_map, unflatten
+from chainrule.graph.tree import LEAF, Structure, flatten, leaf_names, tree_map, unflatten
 from chainrule.graph.types import Dim, Rows, Shape, Type, n, type_of
 
 __all__ = [
+    "LEAF",
     "Backward",
     "Dim",
     "Graph",

@@ -47,7 +47,7 @@ def _as_float(array: Array, dtype: Any) -> Array:
 
 def require_finite(array: Array, what: str, counted: Any = True, before: str = "training") -> None:
     """Raise TrainingError naming the first row and column that is NaN or infinite, among the rows that count."""
-    if array.dtype.kind != "f" or np.all(np.isfinite(array)):
+    if array.dtype.kind != "f" or _all_finite(array):
         return
     places = np.argwhere(~np.isfinite(array) & np.reshape(counted, (-1, *(1,) * (array.ndim - 1))))
     if not len(places):
@@ -57,6 +57,12 @@ def require_finite(array: Array, what: str, counted: Any = True, before: str = "
     raise TrainingError(
         f"{what} has {array[tuple(place)]} at {where} (counted from 1); fill or leave out such cells before {before}"
     )
+
+
+def _all_finite(array: Array) -> bool:
+    """Are all numbers finite? Their sum says so at once, unless it overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(np.sum(array))) or bool(np.all(np.isfinite(array)))
 
 
 def _weights(weight: Any, rows: int, what: str) -> Array:

@@ -28,6 +28,8 @@ from chainrule.nn.function import FunctionNetwork
 SLICE_SECONDS = 0.05
 """Python gets control this often: for progress, Ctrl-C, and a snapshot."""
 MAX_SNAPSHOTS = 64
+MAX_SNAPSHOT_BYTES = 64 * 2**20
+"""All snapshots together take about so much memory at most; fewer make a replay longer, not wrong."""
 
 
 def fit(
@@ -260,16 +262,18 @@ def drive(job: Job, report: Callable[[Report], None]) -> None:
     """Advance a job in slices until it ends; between slices: a snapshot, a report, and a look at Ctrl-C."""
     spacing = 1
     since = 0
+    size = sum(leaf.nbytes for leaf in flatten(job.loop.kept)[0])
+    most = min(MAX_SNAPSHOTS, MAX_SNAPSHOT_BYTES // max(size, 1))
     with _interruptible() as interrupted:
         while job.loop.status == "running":
             job.executor.advance(
                 job.program, job.plan, job.loop, job.arrays, job.training, job.validation, seconds=SLICE_SECONDS
             )
             since += 1
-            if since >= spacing:
+            if since >= spacing and most > 1:
                 since = 0
                 job.snapshots.append(job.loop.snapshot())
-                if len(job.snapshots) > MAX_SNAPSHOTS:  # keep every second one from now on: memory stays bounded
+                if len(job.snapshots) > most:  # keep every second one from now on: memory stays bounded
                     job.snapshots[:] = job.snapshots[::2]
                     spacing *= 2
             if interrupted.is_set() and job.loop.status == "running":

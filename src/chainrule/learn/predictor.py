@@ -73,7 +73,10 @@ class Predictor:
                 + (": one row is x[None, :]" if array.ndim == self.input.rank - 1 else "")
             )
         require_finite(array, "x", before="predicting")
+        wanted_dtype = np.dtype(np.float32 if self.input.dtype == "f32" else np.float64)
+        if array.dtype == wanted_dtype:
+            return np.ascontiguousarray(array)
         with np.errstate(over="ignore"):
-            rows = np.ascontiguousarray(array.astype(np.float32 if self.input.dtype == "f32" else np.float64))
+            rows = np.ascontiguousarray(array.astype(wanted_dtype))
         require_finite(rows, f"x, in {rows.dtype},", before="predicting")
         return rows

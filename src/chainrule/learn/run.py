@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from chainrule.errors import TrainingError
 from chainrule.execute import Executor, Loop, Plan, Program
-from chainrule.graph import Type
+from chainrule.graph import Type, flatten
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import Optimizer
 from chainrule.learn.predictor import Predictor
@@ -68,6 +68,7 @@ class Run:
     training: Mapping[str, Array] = field(repr=False)
     validation: Mapping[str, Array] | None = field(repr=False)
     arrays: Mapping[str, Array] = field(repr=False)
+    _predictor: Predictor | None = field(default=None, repr=False)
 
     @property
     def message(self) -> str:
@@ -87,7 +88,13 @@ class Run:
     @property
     def predictor(self) -> Predictor:
         """The trained network by itself: a stored graph with its parameters."""
-        return Predictor.from_network(self.objective, self.parameters, self.state, self.input, self.executor.name)
+        arrays = tuple(map(np.asarray, flatten({"parameters": self.parameters, "state": self.state})[0]))
+        known = self._predictor
+        if known is None or [(a.shape, a.dtype) for a in known.arrays] != [(a.shape, a.dtype) for a in arrays]:
+            known = self._predictor = Predictor.from_network(
+                self.objective, self.parameters, self.state, self.input, self.executor.name
+            )
+        return replace(known, arrays=arrays)
 
     def predict(self, x: Any) -> Array:
         """Return predictions for rows: probabilities for a classifying loss, else the network's outputs.

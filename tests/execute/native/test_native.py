@@ -233,3 +233,12 @@ def test_random_numbers_are_those_of_the_reference(native: Any) -> None:
     for seed in (0, 1, 2**40 + 7):
         key = cr.key(seed)
         assert native.run(graph, [key])[0].tobytes() == REFERENCE.run(graph, [key])[0].tobytes()
+
+
+def test_row_orders_are_the_references() -> None:
+    from chainrule.execute import row_orders
+    from chainrule.execute.native.words import random_words
+
+    for count in (1, 2, 7, 8, 9, 455, 1000):
+        key = ops.key(count)
+        np.testing.assert_array_equal(row_orders(key, 5, 4, count, random_words), row_orders(key, 5, 4, count))

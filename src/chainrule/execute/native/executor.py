@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -46,6 +46,10 @@ class Native(TrainingReference):
             code, _ = write_function(graph)
             found = self._functions[graph] = NativeFunction(graph, Linked(code))
         return found
+
+    def prepare(self, graph: Graph) -> Callable[[Sequence[Array], int], list[Array]]:
+        """Return a graph's machine code as a function of contiguous arrays of its types and the number of rows."""
+        return self.compile(graph).call
 
     def run(self, graph: Graph, arrays: Sequence[Any], rows: int | None = None) -> list[Array]:
         """Return the graph's outputs for the given inputs."""

@@ -44,7 +44,10 @@ class NativeFunction:
 
     def __call__(self, arrays: Sequence[Any], rows: int | None = None) -> list[Array]:
         given = [np.asarray(a, order="C") for a in arrays]
-        n = bind_rows(self.graph, given, rows) or 0
+        return self.call(given, bind_rows(self.graph, given, rows) or 0)
+
+    def call(self, given: Sequence[Array], n: int) -> list[Array]:
+        """Return the outputs for contiguous arrays of the graph's types, of n rows; nothing is checked again."""
         outputs = [np.empty(resolve_shape(shape, n), dtype) for shape, dtype in self._kinds]
         try:
             buffers = self._spare.pop()  # no two calls ever share theirs
@@ -62,7 +65,7 @@ class NativeFunction:
         status = self._call(buffers.address, bound.address, bound.count, None)
         self._spare.append(buffers)
         if status:
-            self._explain(status, given, rows)
+            self._explain(status, given, n)
         return outputs
 
     def rows(self, arrays: Sequence[Any], x: Array, tile: int, threads: int) -> list[Array]:

@@ -15,7 +15,7 @@ _homes: dict[str, str] = {}
 """In which module each kernel lies: the key under which it is stored."""
 
 GROUPS = {
-    "conductor": ("run", "train", "work"),
+    "conductor": ("run", "train", "work", "words"),
     **{f"products_{dtype}": matmul.units(dtype) for dtype in ("f32", "f64")},
 }
 """What is compiled together, once, for all programs."""
@@ -45,7 +45,9 @@ def require(names: Iterable[str], units: Mapping[str, str]) -> dict[str, int]:
 
 def _group_text(group: str) -> str:
     if group == "conductor":
-        return conductor.text()
+        from chainrule.execute.native import words  # which asks this module for addresses
+
+        return merged([conductor.text(), words.text()])
     width = engine.host()["vector_bytes"]
     return merged([matmul.unit_text(unit, width) for unit in GROUPS[group]])
 

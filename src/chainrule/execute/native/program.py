@@ -17,6 +17,7 @@ from chainrule.execute.native.frame import columns
 from chainrule.execute.native.layout import ITEM_BYTES, Extent, Slot, View, product, whole
 from chainrule.execute.native.settings import debugging, vector_bytes
 from chainrule.execute.native.vector import Value, VectorBuilder
+from chainrule.execute.native.words import random_words
 from chainrule.execute.program import Batch, Best, Loop, Plan, Program
 from chainrule.execute.training import EVALUATION_ROWS
 from chainrule.graph import Node, Rows, Type, flatten, simplify, unflatten
@@ -411,6 +412,6 @@ class NativeState:
             return
         left = plan.epochs - loop.epoch
         count = 1 if plan.order.key is None else min(max(ORDER_NUMBERS // self.rows, 1), left)
-        self.orders = np.ascontiguousarray(plan.order.several(loop.epoch, count), np.int64)
+        self.orders = np.ascontiguousarray(plan.order.several(loop.epoch, count, random_words), np.int64)
         self.first_epoch, self.known_epochs = loop.epoch, left if plan.order.key is None else count
         self._set(order=self.orders.ctypes.data, order_stride=0 if plan.order.key is None else self.rows)
