@@ -5,6 +5,7 @@ from chainrule.execute.compiled import Compiled, compile
 from chainrule.execute.order import RowOrder, row_orders
 from chainrule.execute.program import Best, Executor, Loop, Plan, Program
 from chainrule.execute.reference import Reference
+from chainrule.execute.threads import cpu_count
 from chainrule.execute.training import EXECUTOR as REFERENCE
 from chainrule.execute.training import TrainingReference, gather, tiles
 
@@ -20,6 +21,7 @@ __all__ = [
     "RowOrder",
     "TrainingReference",
     "compile",
+    "cpu_count",
     "gather",
     "get_executor",
     "row_orders",

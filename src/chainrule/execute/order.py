@@ -38,7 +38,7 @@ class RowOrder:
 
 @lru_cache(maxsize=2)  # an epoch is gone through in many slices
 def _order(key: bytes, epoch: int, count: int) -> Array:
-    order = row_orders(np.frombuffer(key, np.uint32), epoch, 1, count)[0]
+    order: Array = row_orders(np.frombuffer(key, np.uint32), epoch, 1, count)[0]
     order.flags.writeable = False
     return order
 

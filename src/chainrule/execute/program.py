@@ -84,6 +84,10 @@ class Loop:
     def carry(self, carry: dict[str, Any]) -> None:
         self.kept = carry
 
+    def release(self) -> None:
+        """Take the carry out of the executor's memory, and let go of that."""
+        self.kept, self.machine = self.carry, None
+
     def snapshot(self) -> Loop:
         """Return a copy that later steps do not change (arrays in a carry are never written in place)."""
         return replace(self, kept=self.carry, history=list(self.history), machine=None)
@@ -129,6 +133,7 @@ class Executor(Protocol):
         *,
         until: int | None = None,
         seconds: float | None = None,
+        threads: int | None = None,
     ) -> None:
         """Go on with a training loop, until its end, a step number, or about so many seconds from now."""
         ...

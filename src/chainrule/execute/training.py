@@ -75,6 +75,7 @@ class TrainingReference(Reference):
         *,
         until: int | None = None,
         seconds: float | None = None,
+        threads: int | None = None,
     ) -> None:
         """Go on with a training loop, until its end, a step number, or about so many seconds from now."""
         begun, stepped = monotonic(), False

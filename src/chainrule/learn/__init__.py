@@ -1,6 +1,7 @@
 """Learning: data, objective, optimizers, schedules, the training program, the run and its history."""
 
 from chainrule.learn.fitting import fit
+from chainrule.learn.many import fit_many
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Metric, Optimizer, get_optimizer
 from chainrule.learn.predictor import Predictor
@@ -30,6 +31,7 @@ __all__ = [
     "Warmup",
     "as_schedule",
     "fit",
+    "fit_many",
     "get_optimizer",
     "get_schedule",
 ]

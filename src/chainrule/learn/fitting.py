@@ -221,25 +221,16 @@ def prepare(
             )
     chosen = (optimizer or Adam()).with_total(epochs * -(-count // size))
     kind = rows_type(training["x"])
-    start, state = _initial(objective, kind, parameters, seed, dtype)
-    numbers = _settings(objective, chosen, kind, settings)
+    start, state = initial(objective, kind, parameters, seed, dtype)
+    numbers = settings_of(objective, chosen, kind, settings)
     arrays = {k: np.asarray(v, dtype) for k, v in numbers.items()}
-    key = ops.key(seed)
-    clock = {"step": np.asarray(0, np.uint32), "key": ops.fold(key, ops.stream("training"))}
-    carry = {
-        "parameters": start,
-        "state": state,
-        "optimizer": tree_map(np.asarray, chosen.init(start)),
-        "multipliers": {},
-        "clock": clock,
-    }
+    carry = first_carry(start, state, chosen, seed)
     output = _output_type(objective, start, state, kind)
     for rows in given_rows:
         check_targets(objective.loss, rows, output)
     program = build_program(objective, chosen, carry, arrays, training)
 
-    order = RowOrder(count, ops.fold(key, ops.stream("row order")) if shuffle else None)
-    plan = Plan(epochs, size, order, patience, tile_rows)
+    plan = Plan(epochs, size, row_order(seed, count, shuffle), patience, tile_rows)
     loop = Loop(carry)
     return Job(
         objective=objective,
@@ -258,13 +249,29 @@ def prepare(
     )
 
 
+def first_carry(parameters: Any, state: Any, optimizer: Optimizer, seed: int) -> dict[str, Any]:
+    """Return what is carried into the first step."""
+    return {
+        "parameters": parameters,
+        "state": state,
+        "optimizer": tree_map(np.asarray, optimizer.init(parameters)),
+        "multipliers": {},
+        "clock": {"step": np.asarray(0, np.uint32), "key": ops.fold(ops.key(seed), ops.stream("training"))},
+    }
+
+
+def row_order(seed: int, count: int, shuffle: bool) -> RowOrder:
+    """Return the order of rows that belongs to a seed."""
+    return RowOrder(count, ops.fold(ops.key(seed), ops.stream("row order")) if shuffle else None)
+
+
 def drive(job: Job, report: Callable[[Report], None]) -> None:
     """Advance a job in slices until it ends; between slices: a snapshot, a report, and a look at Ctrl-C."""
     spacing = 1
     since = 0
     size = sum(leaf.nbytes for leaf in flatten(job.loop.kept)[0])
     most = min(MAX_SNAPSHOTS, MAX_SNAPSHOT_BYTES // max(size, 1))
-    with _interruptible() as interrupted:
+    with interruptible() as interrupted:
         while job.loop.status == "running":
             job.executor.advance(
                 job.program, job.plan, job.loop, job.arrays, job.training, job.validation, seconds=SLICE_SECONDS
@@ -282,7 +289,7 @@ def drive(job: Job, report: Callable[[Report], None]) -> None:
 
 
 @contextmanager
-def _interruptible() -> Iterator[threading.Event]:
+def interruptible() -> Iterator[threading.Event]:
     """Let the first Ctrl-C end the run after the current slice; a second one acts as usual."""
     pressed = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -336,7 +343,7 @@ def _require_alike(training: Mapping[str, Any], held: Mapping[str, Any]) -> None
             )
 
 
-def _initial(objective: Objective, kind: Type, given: Any, seed: int, dtype: Any) -> tuple[Any, Any]:
+def initial(objective: Objective, kind: Type, given: Any, seed: int, dtype: Any) -> tuple[Any, Any]:
     """Return first parameters and state: at random, but for those that were given."""
     network: Layer = objective.network
     if isinstance(network, FunctionNetwork):
@@ -368,7 +375,7 @@ def _finite(parameters: Any) -> Any:
     return parameters
 
 
-def _settings(
+def settings_of(
     objective: Objective, optimizer: Optimizer, kind: Type, given: Mapping[str, float] | None
 ) -> dict[str, float]:
     own = dict(objective.network.declare(kind).settings) if not isinstance(objective.network, FunctionNetwork) else {}
@@ -379,7 +386,13 @@ def _settings(
             f"the network and the optimizer both have a setting {twice[0]!r}; put the layer into cr.nn.Sequential, "
             "which gives it a name of its own"
         )
-    for name, value in (given or {}).items():
+    return changed_settings(numbers, given or {})
+
+
+def changed_settings(numbers: dict[str, float], given: Mapping[str, float]) -> dict[str, float]:
+    """Return settings with some of them replaced by the given numbers."""
+    numbers = dict(numbers)
+    for name, value in given.items():
         if name not in numbers:
             raise TrainingError(f"there is no setting {name!r}; there are: {', '.join(numbers)}")
         if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value):

@@ -13,9 +13,10 @@ from chainrule.errors import ExecutionError
 from chainrule.execute.native import conductor
 from chainrule.execute.native.arena import Linked
 from chainrule.execute.native.function import STATUS, NativeFunction, write_function
-from chainrule.execute.native.pool import helpers, thread_count
+from chainrule.execute.native.pool import helpers
 from chainrule.execute.native.program import NativeProgram, NativeState, write_program
 from chainrule.execute.program import Batch, Loop, Plan, Program
+from chainrule.execute.threads import cpu_count
 from chainrule.execute.training import EXECUTOR as REFERENCE
 from chainrule.execute.training import TrainingReference, gather
 from chainrule.graph import Graph
@@ -63,7 +64,7 @@ class Native(TrainingReference):
 
     def run_rows(self, graph: Graph, arrays: Sequence[Any], x: Array) -> list[Array]:
         """Return the outputs for many rows of x; a row's bits do not depend on the rows beside it."""
-        return self.compile(graph).rows(arrays, x, PREDICTION_ROWS, thread_count())
+        return self.compile(graph).rows(arrays, x, PREDICTION_ROWS, cpu_count())
 
     def compile_program(self, program: Program, tiled: bool = False) -> NativeProgram:
         """Return the machine code of a training program, compiled when it is first asked for."""
@@ -75,7 +76,14 @@ class Native(TrainingReference):
         return found
 
     def state_of(
-        self, program: Program, plan: Plan, loop: Loop, settings: Any, training: Batch, validation: Batch | None
+        self,
+        program: Program,
+        plan: Plan,
+        loop: Loop,
+        settings: Any,
+        training: Batch,
+        validation: Batch | None,
+        threads: int | None = None,
     ) -> NativeState:
         """Return the memory of a training run, made when it starts."""
         state = loop.machine
@@ -83,7 +91,7 @@ class Native(TrainingReference):
             rows = min(plan.batch_size, len(training["x"]))
             compiled = self.compile_program(program, not program.whole_batch and (plan.tile_rows or rows) < rows)
             state = loop.machine = NativeState(
-                compiled, program, plan, loop, settings, training, validation, thread_count()
+                compiled, program, plan, loop, settings, training, validation, threads or cpu_count()
             )
         state.accept(loop)
         return state
@@ -99,10 +107,11 @@ class Native(TrainingReference):
         *,
         until: int | None = None,
         seconds: float | None = None,
+        threads: int | None = None,
     ) -> None:
         """Go on with a training loop, until its end, a step number, or about so many seconds from now."""
         begun = monotonic()
-        state = self.state_of(program, plan, loop, settings, training, validation)
+        state = self.state_of(program, plan, loop, settings, training, validation, threads)
         with helpers(state.threads) as pool:
             first = True
             while loop.status == "running":

@@ -20,21 +20,6 @@ from chainrule.execute.native.arena import aligned
 _WORK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
 
 
-def thread_count() -> int:
-    """Return how many threads may compute: ``CHAINRULE_NUM_THREADS``, ``OMP_NUM_THREADS``, or else the CPUs we may use.
-
-    In a worker process of joblib, which has a core for itself, joblib sets OMP_NUM_THREADS.
-    """
-    for name in ("CHAINRULE_NUM_THREADS", "OMP_NUM_THREADS"):
-        text = os.environ.get(name, "").split(",")[0].strip()
-        if text.isdigit() and int(text) > 0:
-            return int(text)
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1
-
-
 class Pool:
     """Helpers for one slice of one training run at a time."""
 
@@ -114,6 +99,3 @@ def _yield_address() -> int:
         return ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value or 0
     except (AttributeError, OSError):
         return 0
-
-
-__all__ = ["Pool", "helpers", "thread_count"]

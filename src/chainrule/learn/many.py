@@ -1,0 +1,242 @@
+"""fit_many: many trainings of one network, compiled once and run side by side."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from chainrule import ops
+from chainrule.errors import TrainingError, TypeMismatch
+from chainrule.execute import Loop, Program, cpu_count
+from chainrule.learn.data import make_rows, normalized
+from chainrule.learn.fitting import (
+    SLICE_SECONDS,
+    Job,
+    changed_settings,
+    first_carry,
+    initial,
+    interruptible,
+    prepare,
+    row_order,
+)
+from chainrule.learn.objective import Objective
+from chainrule.learn.optimizers import Adam, Optimizer
+from chainrule.learn.program import build_program
+from chainrule.learn.run import Run
+
+OWN = ("seed", "rows", "validation_rows")
+
+
+def fit_many(
+    objective: Objective,
+    data: Any,
+    settings: Sequence[Mapping[str, Any]],
+    *,
+    threads: int | None = None,
+    progress: bool | Callable[[int, int], None] = False,
+    **options: Any,
+) -> list[Run]:
+    """Train one network many times, θ₁, θ₂, …, each with settings of its own: one compilation, all cores busy.
+
+    Args:
+        objective: what is to be made small, as for ``cr.fit``.
+        data: ``(X, y)`` or ``(X, y, sample weights)``, as for ``cr.fit``.
+        settings: one mapping for each training: numbers in the place of settings (``{"learning_rate": 0.01}``,
+            ``{"penalty1.lambda": 0.1}``, a radius, a rate of dropout), and, where wanted, ``"seed"``,
+            ``"rows"`` (the numbers of the rows to train on, or a mask) and ``"validation_rows"``, for folds.
+        threads: how many run at once; by default as many as there are CPUs for this process.
+        progress: True shows a live bar; a function is called with how many are done, and how many there are.
+        options: everything else that ``cr.fit`` takes, the same for all. Each stops early by itself.
+
+    Returns:
+        A ``Run`` for each entry of ``settings``, in their order. It has the bits that ``cr.fit`` gives by itself.
+
+    Raises:
+        TrainingError: as ``cr.fit``; the message begins with the entry that it is about.
+
+    >>> import numpy as np, chainrule as cr
+    >>> X = np.linspace(-1, 1, 40)[:, None]; y = X[:, 0] ** 2
+    >>> objective = cr.Objective(cr.nn.Sequential(cr.nn.Dense(8, "tanh"), cr.nn.Dense(1)), "squared_error")
+    >>> runs = cr.learn.fit_many(objective, (X, y), [{"learning_rate": r} for r in (0.001, 0.01, 0.1)], epochs=50)
+    >>> [round(run.settings["learning_rate"], 3) for run in runs]
+    [0.001, 0.01, 0.1]
+    """
+    entries = _checked(settings)
+    base = prepare(objective, data, **options)
+    if not entries:
+        return []
+    family = _Family(objective, data, base, options)
+    jobs = []
+    for number, entry in enumerate(entries):
+        try:
+            jobs.append(family.job(entry))
+        except (TrainingError, TypeMismatch) as error:
+            raise type(error)(f"settings[{number}]: {error}") from None
+    if progress is True:
+        with _bar(len(jobs)) as listener:
+            _run(jobs, threads, listener)
+    else:
+        _run(jobs, threads, progress or (lambda done, total: None))
+    return [job.result() for job in jobs]
+
+
+def _checked(settings: Any) -> list[Mapping[str, Any]]:
+    if isinstance(settings, Mapping | str) or not isinstance(settings, Sequence):
+        raise TrainingError(
+            "fit_many takes a list of settings, one mapping for each training: [{'learning_rate': 0.1}, …]"
+        )
+    for number, entry in enumerate(settings):
+        if not isinstance(entry, Mapping):
+            raise TrainingError(
+                f"settings[{number}] is {entry!r}; it must be a mapping such as {{'learning_rate': 0.1}}"
+            )
+    return list(settings)
+
+
+class _Family:
+    """What all trainings share: the rows as given, and programs, which are traced once."""
+
+    def __init__(self, objective: Objective, data: Any, base: Job, options: Mapping[str, Any]) -> None:
+        self.objective = objective
+        self.base = base
+        self.options = options
+        self.given = make_rows(data, "training", base.training["x"].dtype)
+        self.optimizer: Optimizer = options.get("optimizer") or Adam()
+        self.programs: list[tuple[Optimizer, Program]] = [(base.optimizer, base.program)]
+        self.common: Mapping[str, float] = options.get("settings") or {}
+        self.own = {k: v for k, v in base.settings.items() if k not in base.optimizer.settings()}
+        self.started = {base.seed: (base.loop.kept["parameters"], base.loop.kept["state"])}
+
+    def job(self, entry: Mapping[str, Any]) -> Job:
+        """Return the training of one entry, ready to go."""
+        base, plan = self.base, self.base.plan
+        seed = entry.get("seed", base.seed)
+        ops.key(seed)  # says what a seed is
+        training, validation = base.training, base.validation
+        if "rows" in entry:
+            training = normalized(self._picked(entry["rows"], "rows"))
+        if "validation_rows" in entry:
+            validation = normalized(self._picked(entry["validation_rows"], "validation_rows"))
+        if plan.patience is not None and validation is None:
+            raise TrainingError("patience needs validation rows to watch")
+        count = len(training["x"])
+        whole = self.options.get("batch_size") == "all"
+        size = count if whole else min(plan.batch_size, count)
+        optimizer = self.optimizer.with_total(plan.epochs * -(-count // size))
+        numbers = changed_settings(self.own | optimizer.settings(), {**self.common, **{
+            k: v for k, v in entry.items() if k not in OWN
+        }})  # fmt: skip
+        dtype = training["x"].dtype
+        arrays = {k: np.asarray(v, dtype) for k, v in numbers.items()}
+        if seed not in self.started:
+            self.started[seed] = initial(self.objective, base.input, self.options.get("parameters"), seed, dtype)
+        parameters, state = self.started[seed]
+        carry = first_carry(parameters, state, optimizer, seed)
+        loop = Loop(carry)
+        return replace(
+            base,
+            optimizer=optimizer,
+            program=self._program(optimizer, carry, arrays, training),
+            plan=replace(plan, batch_size=size, order=row_order(seed, count, plan.order.key is not None)),
+            loop=loop,
+            settings=numbers,
+            arrays=arrays,
+            training=training,
+            validation=validation,
+            seed=seed,
+            snapshots=[loop.snapshot()],
+        )
+
+    def _program(self, optimizer: Optimizer, carry: Any, arrays: Any, training: Any) -> Program:
+        """Return the program of an optimizer: another one only where the length of the run is part of a schedule."""
+        for known, program in self.programs:
+            if known == optimizer:
+                return program
+        program = build_program(self.objective, optimizer, carry, arrays, training)
+        self.programs.append((optimizer, program))
+        return program
+
+    def _picked(self, rows: Any, name: str) -> dict[str, Any]:
+        chosen = np.asarray(rows)
+        count = len(self.given["x"])
+        if chosen.dtype == np.bool_:
+            if chosen.shape != (count,):
+                raise TrainingError(f"{name} is a mask of shape {chosen.shape}; there are {count} rows")
+            chosen = np.flatnonzero(chosen)
+        if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not len(chosen):
+            raise TrainingError(f"{name} must be row numbers from 0 to {count - 1}, at least one, or a mask of {count}")
+        if chosen.min() < 0 or chosen.max() >= count:
+            bad = chosen[(chosen < 0) | (chosen >= count)][0]
+            raise TrainingError(f"{name} has {bad}; there are {count} rows (0 to {count - 1})")
+        return {k: v[chosen] for k, v in self.given.items()}
+
+
+def _run(jobs: Sequence[Job], threads: int | None, listener: Callable[[int, int], None]) -> None:
+    """Run jobs to their ends, so many at a time; the calling thread listens for Ctrl-C, and reports."""
+    todo, lock = iter(jobs), threading.Lock()
+    changed = threading.Event()
+    done = 0
+    problems: list[BaseException] = []
+    stop = threading.Event()
+
+    def work() -> None:
+        nonlocal done
+        while not problems:
+            with lock:
+                job = next(todo, None)
+            if job is None:
+                break
+            try:
+                _drive(job, stop, alone=workers == 1)
+            except BaseException as error:  # raised again where the caller waits
+                problems.append(error)
+            with lock:
+                done += 1
+            changed.set()
+
+    workers = max(1, min(threads or cpu_count(), len(jobs)))
+    helpers = [threading.Thread(target=work, name=f"fit_many-{i + 1}") for i in range(workers)]
+    with interruptible() as interrupted:
+        for helper in helpers:
+            helper.start()
+        while any(helper.is_alive() for helper in helpers):
+            changed.wait(SLICE_SECONDS)
+            changed.clear()
+            listener(done, len(jobs))
+            if interrupted.is_set():
+                stop.set()
+    for helper in helpers:
+        helper.join()
+    listener(done, len(jobs))
+    if problems:
+        raise problems[0]
+
+
+def _drive(job: Job, stop: threading.Event, alone: bool) -> None:
+    """Advance one of many jobs to its end. It has the one snapshot from its beginning."""
+    while job.loop.status == "running":
+        if stop.is_set():
+            job.loop.status = "interrupted"
+            return
+        job.executor.advance(
+            job.program, job.plan, job.loop, job.arrays, job.training, job.validation, seconds=SLICE_SECONDS,
+            threads=None if alone else 1,
+        )  # fmt: skip
+    job.loop.release()
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = TextColumn("training"), BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn()
+    with Bar(*columns, console=Console(stderr=True), transient=True, expand=True) as bar:
+        task = bar.add_task("training", total=total)
+        yield lambda done, total: bar.update(task, completed=done)
