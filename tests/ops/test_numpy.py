@@ -283,8 +283,8 @@ def test_functions_made_of_others_give_numpys_results_to_rounding(name):
         assert cr.check_grad(lambda x: np.sum(function(x)), X)
 
 
-# On machines with AVX-512, np.power runs a vector kernel that np.float_power does not: for the same operands they differ
-# by 1 ulp (2.5 to the power 2.5 is such a case). A graph has one power, evaluated by np.power.
+# On machines with AVX-512, np.power runs a vector kernel that np.float_power does not: for the same operands they
+# differ by 1 ulp (2.5 to the power 2.5 is such a case). A graph has one power, evaluated by np.power.
 OTHER_KERNEL = {"float_power": 1}
 
 
