@@ -139,16 +139,10 @@ sigmoid: Op = elementwise(
     "sigmoid", "x",
     evaluate=_sigmoid,
     pullback={"x": lambda g, y, x: g * (y * (1 - y))},
-    lower=lambda b, x: _lower_sigmoid(b, x),
+    lower=lambda b, x: b.sigmoid(x),
     latex=r"\sigma({x})", because="dσ/dx = σ(1 − σ) = y(1 − y)",
     sample=[(-3, 3)],
 )  # fmt: skip
-
-
-def _lower_sigmoid(b: Any, x: Any) -> Any:
-    small = b.exp(b.negative(b.absolute(x)))
-    one = b.constant(1.0, x)
-    return b.divide(b.select(b.less(x, b.constant(0.0, x)), small, one), b.add(one, small))
 
 
 def _softplus(x: Any) -> Any:
@@ -159,7 +153,7 @@ softplus = elementwise(
     "softplus", "x",
     evaluate=_softplus,
     pullback={"x": lambda g, y, x: g * sigmoid(x)},
-    lower=lambda b, x: b.add(b.maximum(x, b.constant(0.0, x)), b.log1p(b.exp(b.negative(b.absolute(x))))),
+    lower=lambda b, x: b.softplus(x),
     latex=r"\log(1 + e^{{{x}}})", because="d(log(1 + eˣ))/dx = eˣ/(1 + eˣ) = σ(x)",
     sample=[(-3, 3)],
 )  # fmt: skip

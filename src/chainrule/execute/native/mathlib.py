@@ -1,18 +1,19 @@
 """Elementary functions on vectors, from additions, multiplications and bits alone: the same bits in every lane.
 
-Bounds in ulp, which a test sweeps: exp 1, expm1 2, log 1, log1p 2, tanh 3, sin and cos 2. ``power``, and sin and cos
-of very large arguments, go to the C library, lane by lane. Special values follow IEEE 754 and NumPy: ±0, ±Inf, NaN and
-subnormals are right.
+Bounds in ulp, which a test sweeps: exp 1, expm1 2, log 1, log1p 2, tanh 3, sigmoid 3, softplus 2, erf 1, sin and cos 2,
+power 1 in float32 and 2 in float64. Sine and cosine of very large arguments go to the C library, lane by lane. Special
+values follow IEEE 754 and NumPy: ±0, ±Inf, NaN and subnormals are right.
 
-Sources: argument reduction by Cody and Waite (1980); the logarithm's and sine's coefficients are fdlibm's (Sun
-Microsystems, 1993), the exponential's are Taylor's.
+Sources: argument reduction by Cody and Waite (1980); the sine's and the float64 logarithm's coefficients are fdlibm's
+(Sun Microsystems, 1993); the others are minimax polynomials of this project, fitted by Lawson's iteration in 40 digits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import factorial, inf, nan
+from math import inf, nan
 
+from chainrule.execute.native import engine
 from chainrule.execute.native.vector import Value, VectorBuilder
 
 LOG2E = 1.4426950408889634
@@ -25,7 +26,36 @@ LOG_COEFFICIENTS = {
     ),
     "f32": (0.66666662693, 0.40000972152, 0.28498786688, 0.24279078841),
 }  # fmt: skip
-EXP_DEGREE = {"f64": 13, "f32": 7}
+# eʳ = 1 + r + r²·q(r) for |r| ≤ ½ log 2: relative errors 2⁻²⁸ and 2⁻⁵⁷.
+EXP = {
+    "f32": (0.499999931154686, 0.1666652095086438, 0.04166848105345572, 0.008368673281191182, 0.0013809023292786955),
+    "f64": (
+        0.5000000000000006, 0.16666666666666588, 0.041666666666576445, 0.008333333333390243, 0.0013888888931634716,
+        0.00019841269718041165, 2.4801505208903448e-05, 2.755740813964722e-06, 2.7626058868852595e-07,
+        2.5053646361306662e-08,
+    ),
+}  # fmt: skip
+# The same with one term more, for eʳ − 1: relative errors 2⁻³² and 2⁻⁶¹.
+EXPM1 = {
+    "f32": (
+        0.5000000044106886, 0.1666666640800774, 0.04166636146719346, 0.008333380815357415, 0.0013940577048231352,
+        0.00019850372029170808,
+    ),
+    "f64": (
+        0.5, 0.16666666666666677, 0.04166666666666652, 0.008333333333321695, 0.0013888888888960098,
+        0.00019841269885954396, 2.4801587178563256e-05, 2.7557244385543476e-06, 2.755740072689135e-07,
+        2.5108975072016437e-08, 2.087579747160153e-09,
+    ),
+}  # fmt: skip
+# log(1 + t) = 2s + s·z·q(z) with s = t/(2 + t) and z = s², for 0 ≤ t ≤ 1: relative errors 2⁻³³ and 2⁻⁶⁴.
+LOG1P = {
+    "f32": (0.6666667548268653, 0.399988892839648, 0.286165855958711, 0.21430741453648502, 0.24289900909170056),
+    "f64": (
+        0.6666666666666667, 0.39999999999993974, 0.28571428572510416, 0.22222222125454716, 0.18181823203281233,
+        0.15384451927810858, 0.1333680583484701, 0.11715950928940325, 0.10972562950040517, 0.0699426778442999,
+        0.1646759277448934,
+    ),
+}  # fmt: skip
 MANTISSA = {"f64": 52, "f32": 23}
 BIAS = {"f64": 1023, "f32": 127}
 INTEGER = {"f64": "i64", "f32": "i32"}
@@ -40,81 +70,173 @@ def horner(b: VectorBuilder, x: Value, coefficients: Sequence[float]) -> Value:
     return total
 
 
-def _reduced(b: VectorBuilder, x: Value) -> tuple[Value, Value]:
-    """Return k and r with x = k·log 2 + r and |r| ≤ ½ log 2; x must be in a range where k is an exponent."""
-    k = b.rint(b.multiply(x, b.constant(LOG2E, x)))
+def polynomial(b: VectorBuilder, x: Value, coefficients: Sequence[float]) -> Value:
+    """Return c₀ + c₁x + c₂x² + … as (c₀ + c₁x) + x²(c₂ + c₃x) + …, pairs in pairs: few steps wait for one another."""
+    pairs = [coefficients[i : i + 2] for i in range(0, len(coefficients), 2)]
+    terms = [
+        b.fma(b.constant(pair[1], x), x, b.constant(pair[0], x)) if len(pair) == 2 else b.constant(pair[0], x)
+        for pair in pairs
+    ]
+    while len(terms) > 1:
+        x = b.multiply(x, x)
+        terms = [b.fma(terms[i + 1], x, terms[i]) if i + 1 < len(terms) else terms[i] for i in range(0, len(terms), 2)]
+    return terms[0]
+
+
+def _magic(dtype: str) -> float:
+    """Return 1.5·2²³ or 1.5·2⁵²: a sum with it is rounded to a whole number, which stands in its lowest bits."""
+    return 1.5 * 2.0 ** MANTISSA[dtype]
+
+
+def _to_whole(b: VectorBuilder, x: Value, factor: float) -> tuple[Value, Value]:
+    """Return x·factor rounded to a whole number, and the integer whose lowest bits are that number."""
+    magic = b.constant(_magic(x.dtype), x)
+    shifted = b.fma(x, b.constant(factor, x), magic)
+    return b.subtract(shifted, magic), b.bitcast(shifted, INTEGER[x.dtype])
+
+
+def _less_rounded(b: VectorBuilder, x: Value, k: Value) -> Value:
+    """Return x − k·log 2."""
     high, low = LN2[x.dtype]
     minus = b.negative(k)
-    return k, b.fma(minus, b.constant(low, x), b.fma(minus, b.constant(high, x), x))
+    return b.fma(minus, b.constant(low, x), b.fma(minus, b.constant(high, x), x))
 
 
-def _power_of_two(b: VectorBuilder, k: Value, like: Value) -> Value:
-    """Return 2ᵏ for whole numbers k within the exponents of normal numbers, by setting the exponent's bits."""
-    bits = b.add(k, b.constant(BIAS[like.dtype], k))
-    return b.bitcast(b.left_shift(bits, b.constant(MANTISSA[like.dtype], k)), like.dtype)
+def _shift(b: VectorBuilder, name: str, a: Value, bits: int) -> Value:
+    """Shift an integer by a known number of bits."""
+    return b.value(f"{name} {a.type} {a.name}, {b.constant(bits, a).name}", a)
 
 
-def _whole(b: VectorBuilder, k: Value) -> Value:
-    """Convert a float that holds a whole number to an integer; NaN (whose conversion is undefined) to 0."""
-    safe = b.select(b.is_nan(k), b.constant(0.0, k), k)
-    return b.cast(safe, INTEGER[k.dtype])
+def _clamped(b: VectorBuilder, x: Value, low: float | None, high: float | None) -> Value:
+    """Hold x between two numbers; NaN stays NaN. (In this form each side is one instruction.)"""
+    if low is not None:
+        bound = b.constant(low, x)
+        x = b.select(b.greater(bound, x), bound, x)
+    if high is not None:
+        bound = b.constant(high, x)
+        x = b.select(b.less(bound, x), bound, x)
+    return x
 
 
-def _clamped(b: VectorBuilder, x: Value, low: float, high: float) -> Value:
-    """Hold x between two numbers; NaN stays NaN."""
-    x = b.select(b.less(x, b.constant(low, x)), b.constant(low, x), x)
-    return b.select(b.greater(x, b.constant(high, x)), b.constant(high, x), x)
+def _power_of_two(b: VectorBuilder, bits: Value, like: Value) -> Value:
+    """Return 2ᵏ for the k in the lowest bits of an integer, which must be the exponent of a normal number."""
+    kind = like.dtype
+    exponent = _shift(b, "shl", bits, MANTISSA[kind])
+    return b.bitcast(b.add(exponent, b.constant(BIAS[kind] << MANTISSA[kind], exponent)), kind)
 
 
-def _scaled(b: VectorBuilder, p: Value, k: Value) -> Value:
-    """Return p·2ᵏ in two factors, so that results that are subnormal or overflow are right."""
-    whole = _whole(b, k)
-    half = b.right_shift(whole, b.constant(1, whole))
-    return b.multiply(b.multiply(p, _power_of_two(b, half, p)), _power_of_two(b, b.subtract(whole, half), p))
+def _scaled(b: VectorBuilder, p: Value, k: Value, bits: Value) -> Value:
+    """Return p·2ᵏ, rounded once: results that are subnormal or overflow are right.
+
+    One instruction where the processor has it, else two factors, of which the first is exact; the bits are equal.
+    """
+    one = _scale_instruction(p)
+    if one:
+        return _scale_by_instruction(b, one, p, k)
+    shift = MANTISSA[p.dtype]
+    whole = _shift(b, "shl", bits, shift)
+    half = _shift(b, "shl", _shift(b, "lshr", bits, 1), shift)
+    bias = b.constant(BIAS[p.dtype] << shift, whole)
+    first = b.bitcast(b.add(half, bias), p.dtype)
+    second = b.bitcast(b.add(b.subtract(whole, half), bias), p.dtype)
+    return b.multiply(b.multiply(p, first), second)
+
+
+def _scale_instruction(p: Value) -> str:
+    """Return the name of the instruction p·2ᵏ for vectors of this width, or ''."""
+    if "+avx512vl" not in engine.host()["features"].split(","):
+        return ""
+    letter = "s" if p.dtype == "f32" else "d"
+    if p.lanes == 1:
+        return f"llvm.x86.avx512.mask.scalef.s{letter}"
+    width = p.lanes * (4 if p.dtype == "f32" else 8) * 8
+    return f"llvm.x86.avx512.mask.scalef.p{letter}.{width}" if width in (128, 256, 512) else ""
+
+
+def _scale_by_instruction(b: VectorBuilder, name: str, p: Value, k: Value) -> Value:
+    lanes = p.lanes if p.lanes > 1 else 16 // (4 if p.dtype == "f32" else 8)
+    kind = f"<{lanes} x {p.element}>"
+    if p.lanes > 1:
+        operands = [(kind, p.name), (kind, k.name), (kind, "zeroinitializer")]
+    else:
+        wide = [b.f.put(f"insertelement {kind} poison, {p.element} {v.name}, i32 0") for v in (p, k)]
+        operands = [*((kind, v) for v in wide), (kind, "zeroinitializer")]
+    mask = f"i{max(lanes, 8) if p.lanes > 1 else 8}"
+    operands.append((mask, "-1"))
+    if p.lanes == 1 or name.endswith(".512"):
+        operands.append(("i32", "4"))  # the rounding in force
+    signature = f"{kind} @{name}({', '.join(t + (' immarg' if t == 'i32' else '') for t, _ in operands)})"
+    b.f.module.declare(signature)
+    result = b.f.put(f"call {kind} @{name}({', '.join(f'{t} {v}' for t, v in operands)})")
+    if p.lanes == 1:
+        result = b.f.put(f"extractelement {kind} {result}, i32 0")
+    return Value(result, p.dtype, p.lanes)
+
+
+def _exp_within(b: VectorBuilder, x: Value, tail: Value | None = None) -> Value:
+    """Return eˣ, or e to the power x + tail, for x within ``EXP_RANGE``."""
+    k, bits = _to_whole(b, x, LOG2E)
+    r = _less_rounded(b, x, k)
+    if tail is not None:
+        r = b.add(r, tail)
+    one = b.constant(1.0, x)
+    p = b.fma(r, b.fma(r, polynomial(b, r, EXP[x.dtype]), one), one)  # only the last two roundings are near 1 in size
+    return _scaled(b, p, k, bits)
 
 
 def exp(b: VectorBuilder, x: Value) -> Value:
-    x = _clamped(b, x, *EXP_RANGE[x.dtype])
-    k, r = _reduced(b, x)
-    p = horner(b, r, [1.0 / factorial(i) for i in range(EXP_DEGREE[x.dtype] + 1)])
-    return _scaled(b, p, k)
+    return _exp_within(b, _clamped(b, x, *EXP_RANGE[x.dtype]))
+
+
+def _expm1_within(b: VectorBuilder, x: Value) -> Value:
+    """Return (eˣ − 1)/2 for x from −60 to the end of ``EXP_RANGE``."""
+    k, bits = _to_whole(b, x, LOG2E)
+    r = _less_rounded(b, x, k)
+    p = b.fma(b.multiply(r, r), polynomial(b, r, EXPM1[x.dtype]), r)  # eʳ − 1
+    s = _power_of_two(b, b.subtract(bits, b.constant(1, bits)), x)  # 2ᵏ⁻¹, which is finite
+    return b.fma(s, p, b.subtract(s, b.constant(0.5, x)))  # 2ᵏ⁻¹(eʳ − 1) + (2ᵏ⁻¹ − ½)
 
 
 def expm1(b: VectorBuilder, x: Value) -> Value:
-    degree = EXP_DEGREE[x.dtype] + 1
-    large = b.constant(40.0 if x.dtype == "f64" else 17.0, x)
-    small = _clamped(b, x, -60.0, 41.0 if x.dtype == "f64" else 18.0)
-    k, r = _reduced(b, small)
-    tail = horner(b, r, [1.0 / factorial(i) for i in range(2, degree + 1)])
-    p = b.fma(b.multiply(r, r), tail, r)  # eʳ − 1
-    s = _power_of_two(b, _whole(b, k), x)
-    middle = b.fma(s, p, b.subtract(s, b.constant(1.0, x)))  # 2ᵏ(eʳ − 1) + (2ᵏ − 1)
-    result = b.select(b.greater(x, large), exp(b, x), middle)
-    return b.select(b.equal(x, b.constant(0.0, x)), x, result)
+    half = _expm1_within(b, _clamped(b, x, -60.0, EXP_RANGE[x.dtype][1]))
+    # doubling a subnormal half would lose its last bit, and −0 its sign
+    small = b.less(b.absolute(x), b.constant(2.0 ** -(MANTISSA[x.dtype] + 2), x))
+    return b.select(small, x, b.add(half, half))
+
+
+def _split(b: VectorBuilder, x: Value) -> tuple[Value, Value]:
+    """Return e and m in [√½, √2) with x = m·2ᵉ, for x > 0 (of others, something)."""
+    kind, shift, bias = INTEGER[x.dtype], MANTISSA[x.dtype], BIAS[x.dtype]
+    tiny = b.less(x, b.constant(2.0 ** (1 - bias), x))
+    scaled = b.select(tiny, b.multiply(x, b.constant(2.0 ** (shift + 2), x)), x)
+    bits = b.bitcast(scaled, kind)
+    half_root = 0x3FE6A09E00000000 if x.dtype == "f64" else 0x3F3504F3  # √½
+    # counted from √½ and moved by the bias, the exponent is at least 0; beside 2²³ or 2⁵² it becomes a float exactly
+    moved = b.subtract(bits, b.constant(half_root - (bias << shift), bits))
+    e = _shift(b, "lshr", moved, shift)
+    beside = (bias + shift) << shift
+    magic = b.select(
+        tiny, b.constant(2.0**shift + bias + shift + 2.0, x), b.constant(2.0**shift + bias, x)
+    )
+    exponent = b.subtract(b.bitcast(b.bitwise_or(e, b.constant(beside, e)), x.dtype), magic)
+    mantissa = b.bitwise_and(moved, b.constant((1 << shift) - 1, bits))
+    return exponent, b.bitcast(b.add(mantissa, b.constant(half_root, bits)), x.dtype)
 
 
 def log(b: VectorBuilder, x: Value) -> Value:
-    kind, shift = INTEGER[x.dtype], MANTISSA[x.dtype]
-    tiny = b.less(x, b.constant(2.0 ** (1 - BIAS[x.dtype]), x))
-    scaled = b.select(tiny, b.multiply(x, b.constant(2.0 ** (shift + 2), x)), x)
-    bits = b.bitcast(scaled, kind)
-    half_root = b.constant(0x3FE6A09E00000000 if x.dtype == "f64" else 0x3F3504F3, bits)  # √½
-    e = b.right_shift(b.subtract(bits, half_root), b.constant(shift, bits))
-    m = b.bitcast(b.subtract(bits, b.left_shift(e, b.constant(shift, bits))), x.dtype)  # in [√½, √2)
-    exponent = b.subtract(b.cast(e, x.dtype), b.select(tiny, b.constant(shift + 2.0, x), b.constant(0.0, x)))
+    exponent, m = _split(b, x)
     f = b.subtract(m, b.constant(1.0, x))
     s = b.divide(f, b.add(b.constant(2.0, x), f))
     z = b.multiply(s, s)
-    r = b.multiply(z, horner(b, z, LOG_COEFFICIENTS[x.dtype]))
+    r = b.multiply(z, polynomial(b, z, LOG_COEFFICIENTS[x.dtype]))
     half_square = b.multiply(b.constant(0.5, x), b.multiply(f, f))
     high, low = LOG_LN2[x.dtype]
     inner = b.fma(exponent, b.constant(low, x), b.multiply(s, b.add(half_square, r)))
     result = b.subtract(b.multiply(exponent, b.constant(high, x)), b.subtract(b.subtract(half_square, inner), f))
     zero = b.constant(0.0, x)
-    result = b.select(b.equal(x, zero), b.constant(-inf, x), result)
-    result = b.select(b.less(x, zero), b.constant(nan, x), result)
-    keep = b.logical_or(b.is_nan(x), b.equal(x, b.constant(inf, x)))
-    return b.select(keep, x, result)
+    outside = b.select(b.equal(x, zero), b.constant(-inf, x), b.constant(nan, x))
+    result = b.select(b.less_equal(x, zero), outside, result)
+    return b.select(b.less(x, b.constant(inf, x)), result, x)  # Inf and NaN
 
 
 def log1p(b: VectorBuilder, x: Value) -> Value:
@@ -128,9 +250,35 @@ def log1p(b: VectorBuilder, x: Value) -> Value:
 
 
 def tanh(b: VectorBuilder, x: Value) -> Value:
-    size = _clamped(b, b.absolute(x), 0.0, 22.0 if x.dtype == "f64" else 10.0)
-    t = expm1(b, b.add(size, size))
-    return b.copysign(b.divide(t, b.add(t, b.constant(2.0, x))), x)
+    size = _clamped(b, b.absolute(x), None, 22.0 if x.dtype == "f64" else 10.0)
+    half = _expm1_within(b, b.add(size, size))  # tanh x = t/(t + 2) with t = e²ˣ − 1 = 2·half
+    value = b.divide(half, b.add(half, b.constant(1.0, x)))
+    small = b.less(size, b.constant(2.0 ** -(MANTISSA[x.dtype] // 2 + 2), x))
+    return b.copysign(b.select(small, size, value), x)  # x³/3 is less than half an ulp; half may be subnormal
+
+
+def _exp_of_minus_size(b: VectorBuilder, x: Value) -> Value:
+    """Return e to the power −|x|, which never overflows."""
+    minus = b.negative(b.absolute(x))
+    return _exp_within(b, _clamped(b, minus, EXP_RANGE[x.dtype][0], None))
+
+
+def sigmoid(b: VectorBuilder, x: Value) -> Value:
+    small = _exp_of_minus_size(b, x)
+    one = b.constant(1.0, x)
+    # 1/(1 + e⁻ˣ) for x ≥ 0, and eˣ/(1 + eˣ) for x < 0: accurate in both tails
+    return b.divide(b.select(b.less(x, b.constant(0.0, x)), small, one), b.add(one, small))
+
+
+def softplus(b: VectorBuilder, x: Value) -> Value:
+    t = _exp_of_minus_size(b, x)
+    s = b.divide(t, b.add(b.constant(2.0, x), t))  # log(1 + t) = 2·artanh(t/(2 + t)), for t from 0 to 1
+    z = b.multiply(s, s)
+    r = b.multiply(z, polynomial(b, z, LOG1P[x.dtype]))
+    half_square = b.multiply(b.constant(0.5, x), b.multiply(t, t))
+    # log(1 + t) = t − (t²/2 − s(t²/2 + z·q)): the part that is rounded is the smaller one
+    small = b.subtract(t, b.subtract(half_square, b.multiply(s, b.add(half_square, r))))
+    return b.add(b.select(b.less(x, b.constant(0.0, x)), b.constant(0.0, x), x), small)
 
 
 PIO2 = (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591833e-33)
@@ -145,7 +293,7 @@ def _sin_cos(b: VectorBuilder, x: Value, turn: int, name: str) -> Value:
     if x.dtype == "f32":  # computed in double: exact reduction, and half an ulp in the end
         return b.cast(_sin_cos(b, b.cast(x, "f64"), turn, name), "f32")
     safe = b.select(b.less(b.absolute(x), b.constant(LARGE_ANGLE, x)), x, b.constant(0.0, x))
-    k = b.rint(b.multiply(safe, b.constant(2 / 3.141592653589793, x)))
+    k, whole = _to_whole(b, safe, 2 / 3.141592653589793)
     minus = b.negative(k)
     r = safe
     for part in PIO2:
@@ -154,7 +302,7 @@ def _sin_cos(b: VectorBuilder, x: Value, turn: int, name: str) -> Value:
     sine = b.fma(b.multiply(r, z), horner(b, z, SIN), r)
     half = b.multiply(b.constant(0.5, x), z)
     cosine = b.add(b.subtract(b.constant(1.0, x), half), b.multiply(b.multiply(z, z), horner(b, z, COS)))
-    quarter = b.add(_whole(b, k), b.constant(turn, x, "i64"))
+    quarter = b.add(whole, b.constant(turn, x, "i64"))
     one, two = b.constant(1, quarter), b.constant(2, quarter)
     zero = b.constant(0, quarter)
     odd = b.not_equal(b.bitwise_and(quarter, one), zero)
@@ -217,6 +365,8 @@ FUNCTIONS: Mapping[str, Callable[..., Value]] = {
     "log": log,
     "log1p": log1p,
     "tanh": tanh,
+    "sigmoid": sigmoid,
+    "softplus": softplus,
     "sin": sin,
     "cos": cos,
     "power": power,
