@@ -7,6 +7,7 @@ cases in one of the functions below. A record with kinks needs a line in ``KINKS
 from __future__ import annotations
 
 import json
+import math
 import warnings
 import zlib
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 
 import chainrule as cr
 from chainrule.errors import GraphError, NotDifferentiable, TypeMismatch
@@ -27,6 +29,7 @@ with warnings.catch_warnings():  # autograd is a judge here, not under test: its
     warnings.simplefilter("ignore")
     import autograd
     import autograd.numpy as anp
+    import autograd.scipy.special
 
 OPS = sorted(TABLE)
 ELEMENTWISE = [name for name in OPS if TABLE[name].kind == "elementwise"]
@@ -381,6 +384,7 @@ def test_not_differentiable_is_raised_with_the_users_line():
 COMPLEX = {
     "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
     "softplus": lambda z: np.log(1 + np.exp(z)),
+    "erf": scipy.special.erf,
     "named": lambda z, name: z,
     "where": np.where,
     "relu": lambda z: np.where(z.real > 0, z, 0),
@@ -433,6 +437,7 @@ def test_gradient_against_the_complex_step(name):
 AUTOGRAD = {
     "sigmoid": lambda x: anp.exp(-anp.logaddexp(0.0, -x)),
     "softplus": lambda x: anp.logaddexp(0.0, x),
+    "erf": autograd.scipy.special.erf,
     "relu": lambda x: anp.maximum(0.0, x),
     "sum": lambda x, axes: anp.sum(x, axis=axes),
     "max": lambda x, axes: anp.max(x, axis=axes),
@@ -541,6 +546,7 @@ TRUTH = {
     "relu": lambda x: NAN if x != x else x if x >= 0 else 0.0,
     "sigmoid": lambda x: NAN if x != x else 0.0 if x < -800 else 1 / (1 + np.exp(-np.longdouble(x))),
     "softplus": lambda x: NAN if x != x else x if x > 800 else np.log1p(np.exp(np.longdouble(x))),
+    "erf": lambda x: math.erf(x),
 }
 
 
@@ -593,6 +599,14 @@ def ulps(a: Any, b: Any) -> int:
         return [int(v) if v >= 0 else low - int(v) for v in bits.ravel()]
 
     return max((abs(p - q) for p, q in zip(place(a), place(b), strict=True)), default=0)
+
+
+def test_erf_against_scipy():
+    """Over the range where it does its work, both dtypes."""
+    x = np.concatenate([np.linspace(-7, 7, 20001), np.geomspace(1e-300, 1, 2000)])
+    for kind in (np.float64, np.float32):
+        result = cr.ops.erf(x.astype(kind))
+        assert ulps(result, scipy.special.erf(x.astype(kind))) <= 2  # each is within 1 ulp of the truth
 
 
 def test_known_values():
@@ -721,6 +735,8 @@ class NumpyBuilder:
     """What a compiler's scalar builder offers, on whole arrays: the smallest executor of ``lower``."""
 
     def __getattr__(self, name: str) -> Any:
+        if name in ("sigmoid", "softplus", "erf"):  # a builder's own; its accuracy is tested in test_mathlib.py
+            return TABLE[name].evaluate
         if name not in (
             *(
                 "add",

@@ -56,6 +56,7 @@ from chainrule.ops.mathematics import (
     add,
     cos,
     divide,
+    erf,
     exp,
     expm1,
     floor,
@@ -92,7 +93,7 @@ def graph_from_json(document: Any) -> Graph:
 
 __all__ = [
     "NOT_DIFFERENTIABLE", "TABLE", "ZERO", "Op", "absolute", "add", "all_", "argmax", "bitwise_and", "bitwise_or",
-    "bitwise_xor", "broadcast_to", "cast", "clip", "concatenate", "cos", "divide", "elementwise", "equal", "exp",
+    "bitwise_xor", "broadcast_to", "cast", "clip", "concatenate", "cos", "divide", "elementwise", "equal", "erf", "exp",
     "expand_dims", "expm1", "extent", "floor", "fold", "graph_from_json", "greater", "greater_equal", "isfinite",
     "iterate", "key", "left_shift", "less", "less_equal", "log", "log1p", "log_softmax", "logical_and",
     "logical_not", "logical_or", "logsumexp", "make_graph", "matmul", "matmul_op", "max_", "maximum", "mean", "min_",

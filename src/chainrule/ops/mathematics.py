@@ -8,6 +8,9 @@ import numpy as np
 
 from chainrule.ops.logic import where
 from chainrule.ops.record import ZERO, Op, elementwise
+from chainrule.ops.special import erf as _erf
+
+_TWO_BY_ROOT_PI = 1.1283791670955126
 
 # mypy cannot know that rules meet traced values and arrays alike, so operands are Any throughout this file.
 
@@ -127,6 +130,14 @@ tanh = elementwise(
     lower=lambda b, x: b.tanh(x),
     latex=r"\tanh {x}", because="d(tanh x)/dx = 1 − tanh²x = 1 − y²",
     sample=[(-2, 2)],
+)  # fmt: skip
+erf = elementwise(
+    "erf", "x",
+    evaluate=_erf,
+    pullback={"x": lambda g, y, x: g * (_TWO_BY_ROOT_PI * exp(-square(x)))},
+    lower=lambda b, x: b.erf(x),
+    latex=r"\operatorname{{erf}}({x})", because="erf is the integral of 2/√π·exp(−t²) from 0 to x",
+    sample=[(-3, 3)],
 )  # fmt: skip
 
 
