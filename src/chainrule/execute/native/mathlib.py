@@ -10,6 +10,7 @@ Sources: argument reduction by Cody and Waite (1980); the sine's and the float64
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from math import inf, nan
 
@@ -57,6 +58,20 @@ LOG1P = {
         0.1646759277448934,
     ),
 }  # fmt: skip
+# log((1 + s)/(1 − s)) = 2s + s³·q(s²) with a relative error of 2⁻⁵²; = 2s + ⅔s³ + s⁵·q(s²) with one of 2⁻⁷³.
+POWER_LOG = (
+    0.6666666666658719, 0.4000000005243831, 0.28571417093225493, 0.22223374591851547, 0.18123543683681625,
+    0.16821043765772564,
+)  # fmt: skip
+TWO_THIRDS_LOW = 3.700743415417188e-17
+POWER_TAIL = (
+    0.3999999999999998, 0.28571428571445157, 0.2222222221752646, 0.1818181887139175, 0.15384556805153307,
+    0.13336319742367916, 0.11674774242386907, 0.11989366630566523,
+)  # fmt: skip
+POWER_EXP = (
+    0.500000007932723, 0.1666666682047344, 0.04166626660984244, 0.00833327293581867, 0.0013946251157123835,
+    0.000199139569660807,
+)  # fmt: skip
 # erf as in chainrule.ops.special, where float64's are; float32's relative error inside is 2⁻³⁰, absolute outside 2⁻³⁰.
 ERF = {
     "f64": (ERF_INSIDE, ERF_OUTSIDE, ERF_END),
@@ -220,18 +235,20 @@ def expm1(b: VectorBuilder, x: Value) -> Value:
     return b.select(small, x, b.add(half, half))
 
 
-def _split(b: VectorBuilder, x: Value) -> tuple[Value, Value]:
-    """Return e and m in [√½, √2) with x = m·2ᵉ, for x > 0 (of others, something)."""
+def _split(b: VectorBuilder, x: Value, subnormal: bool = True) -> tuple[Value, Value]:
+    """Return e and m in [√½, √2) with x = m·2ᵉ, for x > 0 (of others, something); ``subnormal``: may x be that."""
     kind, shift, bias = INTEGER[x.dtype], MANTISSA[x.dtype], BIAS[x.dtype]
-    tiny = b.less(x, b.constant(2.0 ** (1 - bias), x))
-    scaled = b.select(tiny, b.multiply(x, b.constant(2.0 ** (shift + 2), x)), x)
+    scaled, magic = x, b.constant(2.0**shift + bias, x)
+    if subnormal:
+        tiny = b.less(x, b.constant(2.0 ** (1 - bias), x))
+        scaled = b.select(tiny, b.multiply(x, b.constant(2.0 ** (shift + 2), x)), x)
+        magic = b.select(tiny, b.constant(2.0**shift + bias + shift + 2.0, x), magic)
     bits = b.bitcast(scaled, kind)
     half_root = 0x3FE6A09E00000000 if x.dtype == "f64" else 0x3F3504F3  # √½
     # counted from √½ and moved by the bias, the exponent is at least 0; beside 2²³ or 2⁵² it becomes a float exactly
     moved = b.subtract(bits, b.constant(half_root - (bias << shift), bits))
     e = _shift(b, "lshr", moved, shift)
     beside = (bias + shift) << shift
-    magic = b.select(tiny, b.constant(2.0**shift + bias + shift + 2.0, x), b.constant(2.0**shift + bias, x))
     exponent = b.subtract(b.bitcast(b.bitwise_or(e, b.constant(beside, e)), x.dtype), magic)
     mantissa = b.bitwise_and(moved, b.constant((1 << shift) - 1, bits))
     return exponent, b.bitcast(b.add(mantissa, b.constant(half_root, bits)), x.dtype)
@@ -380,8 +397,111 @@ def library(b: VectorBuilder, name: str, *operands: Value) -> Value:
     return Value(result, first.dtype, first.lanes)
 
 
+def _known(x: Value) -> float | None:
+    """Return the number that a value is, where it is a literal."""
+    text = x.name.removeprefix(f"splat ({x.element} ").removesuffix(")")
+    return struct.unpack(">d", bytes.fromhex(text[2:]))[0] if text.startswith("0x") else None  # type: ignore[no-any-return]
+
+
 def power(b: VectorBuilder, x: Value, y: Value) -> Value:
-    return library(b, "pow", x, y)
+    simple = _SIMPLE_POWERS.get(_known(y) or 0.0)
+    if simple is not None:
+        return simple(b, x)
+    size = b.absolute(x)
+    magnitude = (_power_in_double if x.dtype == "f32" else _power_in_two_doubles)(b, size, y)
+    one, zero, half = b.constant(1.0, x), b.constant(0.0, x), b.multiply(y, b.constant(0.5, y))
+    magnitude = b.select(b.logical_or(b.equal(y, zero), b.equal(size, one)), one, magnitude)  # 1 even beside NaN
+    whole = b.equal(b.rint(y), y)
+    odd = b.logical_and(whole, b.not_equal(b.rint(half), half))
+    result = b.select(b.logical_and(odd, b.less(b.copysign(one, x), zero)), b.negative(magnitude), magnitude)
+    below = b.logical_and(b.less(x, zero), b.greater(x, b.constant(-inf, x)))
+    return b.select(b.logical_and(below, b.logical_not(whole)), b.constant(nan, x), result)
+
+
+def _at_the_ends(b: VectorBuilder, size: Value, logarithm: Value) -> Value:
+    """Return the logarithm, but −Inf of 0, Inf of Inf and NaN of NaN."""
+    inside = b.select(b.less(size, b.constant(inf, size)), logarithm, size)
+    return b.select(b.equal(size, b.constant(0.0, size)), b.constant(-inf, size), inside)
+
+
+def _power_in_double(b: VectorBuilder, size: Value, y: Value) -> Value:
+    """Return |x|ʸ of float32 by way of float64: exp(y·log|x|), whose error of 2⁻³³ is lost as it is rounded."""
+    size, y = b.cast(size, "f64"), b.cast(y, "f64")
+    exponent, m = _split(b, size, subnormal=False)
+    f = b.subtract(m, b.constant(1.0, m))
+    s = b.divide(f, b.add(b.constant(2.0, f), f))
+    z = b.multiply(s, s)
+    log_m = b.fma(b.multiply(s, z), polynomial(b, z, POWER_LOG), b.add(s, s))
+    logarithm = _at_the_ends(b, size, b.fma(exponent, b.constant(1 / LOG2E, f), log_m))
+    t = _clamped(b, b.multiply(y, logarithm), -110.0, 95.0)
+    k, bits = _to_whole(b, t, LOG2E)
+    r = _less_rounded(b, t, k)
+    one = b.constant(1.0, r)
+    p = b.fma(r, b.fma(r, polynomial(b, r, POWER_EXP), one), one)
+    return b.cast(b.multiply(p, _power_of_two(b, bits, p)), "f32")
+
+
+def _power_in_two_doubles(b: VectorBuilder, size: Value, y: Value) -> Value:
+    """Return |x|ʸ of float64: exp(y·log|x|) with the logarithm as a sum of two floats, good to about 65 bits."""
+    exponent, m = _split(b, size)
+    one = b.constant(1.0, m)
+    f = b.subtract(m, one)
+    # s + s_low = f/(2 + f), from an inverse and what it leaves over
+    two = b.constant(2.0, f)
+    d = b.add(two, f)
+    d_low = b.subtract(f, b.subtract(d, two))
+    inverse = b.divide(one, d)
+    s = b.multiply(f, inverse)
+    minus = b.negative(s)
+    s_low = b.multiply(b.fma(minus, d_low, b.fma(minus, d, f)), inverse)
+    # log m = 2s + ⅔s³ + s⁵·q(s²), the first two terms in two floats
+    z = b.multiply(s, s)
+    z_low = b.fma(b.add(s, s), s_low, b.fma(s, s, b.negative(z)))
+    cube = b.multiply(s, z)
+    cube_low = b.fma(s, z_low, b.fma(s_low, z, b.fma(s, z, b.negative(cube))))
+    third, third_low = b.constant(2 / 3, f), b.constant(TWO_THIRDS_LOW, f)
+    term = b.multiply(third, cube)
+    rest = b.multiply(b.multiply(cube, z), polynomial(b, z, POWER_TAIL))
+    term_low = b.fma(third, cube_low, b.fma(third_low, cube, b.fma(third, cube, b.negative(term))))
+    high, low = LN2["f64"]
+    start = b.multiply(exponent, b.constant(high, f))  # exact
+    double = b.add(s, s)
+    first = b.add(start, double)
+    first_low = b.subtract(double, b.subtract(first, start))
+    second = b.add(first, term)
+    second_low = b.subtract(term, b.subtract(second, first))
+    small = b.fma(exponent, b.constant(low, f), b.add(b.add(s_low, s_low), b.add(term_low, rest)))
+    small = b.add(small, b.add(first_low, second_low))
+    logarithm = b.add(second, small)
+    logarithm_low = b.subtract(small, b.subtract(logarithm, second))
+
+    logarithm = _at_the_ends(b, size, logarithm)
+    t = b.multiply(y, logarithm)
+    t_low = b.fma(y, logarithm_low, b.fma(y, logarithm, b.negative(t)))
+    ordinary = b.less(b.absolute(t), b.constant(1000.0, t))
+    t_low = b.select(ordinary, t_low, b.constant(0.0, t))  # beyond, it may be Inf − Inf
+    return _exp_within(b, _clamped(b, t, *EXP_RANGE["f64"]), t_low)
+
+
+def _root(b: VectorBuilder, x: Value) -> Value:
+    """Return x to the power ½, which is +0 of −0 and +Inf of −Inf, where the square root is not."""
+    root = b.sqrt(b.add(x, b.constant(0.0, x)))
+    return b.select(b.equal(x, b.constant(-inf, x)), b.constant(inf, x), root)
+
+
+def _cube(b: VectorBuilder, x: Value) -> Value:
+    wide = b.cast(x, "f64")  # in float32 two roundings would be 1.3 ulp
+    return b.cast(b.multiply(b.multiply(wide, wide), wide), x.dtype)
+
+
+# Exponents that are literals and have a form of one or two roundings.
+_SIMPLE_POWERS: Mapping[float, Callable[[VectorBuilder, Value], Value]] = {
+    1.0: lambda b, x: x,
+    2.0: lambda b, x: b.multiply(x, x),
+    3.0: _cube,
+    0.5: _root,
+    -1.0: lambda b, x: b.divide(b.constant(1.0, x), x),
+}
 
 
 FUNCTIONS: Mapping[str, Callable[..., Value]] = {
