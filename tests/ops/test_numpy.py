@@ -252,6 +252,7 @@ FUNCTION_CASES = {
     "vstack": lambda x: np.vstack([x, x[0]]),
     "outer": lambda x: np.outer(x[0], x),
     "norm": lambda x: np.linalg.norm(x),
+    "cholesky": lambda x: np.linalg.cholesky(x @ x.T + np.array([[1.0, 0.5], [0.5, 2.0]])),
     "norm axis": lambda x: np.linalg.norm(x, axis=1),
     "size": lambda x: x * np.size(x) + x.size,
     "x.flatten": lambda x: x.flatten(),

@@ -175,12 +175,19 @@ def _numbers(dtype: str) -> dict[str, list[Case]]:
 
 def _floats(dtype: str) -> dict[str, list[Case]]:
     # a permutation scaled by a third: no two elements are nearer than 1/3, so max and min are far from a tie
+    square = array((4, 4), dtype, "square")
+    definite = square @ square.T + np.eye(4, dtype=DTYPES[dtype])
+    system = np.tril(square) + 3 * np.eye(4, dtype=DTYPES[dtype])
     apart = (rng_of("max").permutation(24).reshape(2, 3, 4) / 3 - 4).astype(DTYPES[dtype])
     extremes = [Case((apart,), {"axes": a}) for a in ((0,), (2,), (0, 1, 2))]
     return {
         "max": extremes,
         "min": extremes,
         "argmax": [Case((apart,), {"axes": (a,)}) for a in range(3)],
+        "cholesky": [Case((a,)) for a in (definite, definite[:1, :1].copy(), definite[:0, :0].copy())],
+        "solve_triangular": [
+            Case((system, array((4, m), dtype, "right")), {"transposed": t}) for m in (1, 3) for t in (False, True)
+        ],
         "matmul": [
             Case((array((m, k), dtype, "a"), array((k, n), dtype, "b")))
             for m, k, n in ((2, 3, 4), (1, 1, 1), (2, 0, 3))

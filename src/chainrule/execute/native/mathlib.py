@@ -400,7 +400,7 @@ def library(b: VectorBuilder, name: str, *operands: Value) -> Value:
 def _known(x: Value) -> float | None:
     """Return the number that a value is, where it is a literal."""
     text = x.name.removeprefix(f"splat ({x.element} ").removesuffix(")")
-    return struct.unpack(">d", bytes.fromhex(text[2:]))[0] if text.startswith("0x") else None  # type: ignore[no-any-return]
+    return struct.unpack(">d", bytes.fromhex(text[2:]))[0] if text.startswith("0x") else None
 
 
 def power(b: VectorBuilder, x: Value, y: Value) -> Value:
