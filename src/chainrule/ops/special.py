@@ -33,7 +33,7 @@ def _polynomial(x: Any, coefficients: Sequence[float]) -> Any:
 
 
 def erf(x: Any) -> Any:
-    """Return 2/√π ∫₀ˣ exp(−t²) dt, within 1 ulp; float32 is computed in float64."""
+    """Return 2/√π ∫₀ˣ exp(−t²) dt, within 2 ulp; float32 is computed in float64."""
     x = np.asarray(x)
     wide = x.astype(np.float64)
     size = np.minimum(np.abs(wide), ERF_END)
