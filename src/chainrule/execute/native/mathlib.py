@@ -4,8 +4,7 @@ Bounds in ulp, which a test sweeps: exp 1, expm1 2, log 1, log1p 2, tanh 3, sigm
 power 1 in float32 and 2 in float64. Sine and cosine of very large arguments go to the C library, lane by lane. Special
 values follow IEEE 754 and NumPy: ±0, ±Inf, NaN and subnormals are right.
 
-Sources: argument reduction by Cody and Waite (1980); the sine's and the float64 logarithm's coefficients are fdlibm's
-(Sun Microsystems, 1993); the others are minimax polynomials of this project, fitted by Lawson's iteration in 40 digits.
+Argument reduction is Cody and Waite's (1980); the polynomials stand in ``coefficients``.
 """
 
 from __future__ import annotations
@@ -15,85 +14,28 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf, nan
 
 from chainrule.execute.native import engine
+from chainrule.execute.native.coefficients import (
+    BIAS,
+    COS,
+    ERF,
+    EXP,
+    EXP_RANGE,
+    EXPM1,
+    INTEGER,
+    LN2,
+    LOG1P,
+    LOG2E,
+    LOG_COEFFICIENTS,
+    LOG_LN2,
+    MANTISSA,
+    PIO2,
+    POWER_EXP,
+    POWER_LOG,
+    POWER_TAIL,
+    SIN,
+    TWO_THIRDS_LOW,
+)
 from chainrule.execute.native.vector import Value, VectorBuilder
-from chainrule.ops.special import ERF_END, ERF_INSIDE, ERF_OUTSIDE
-
-LOG2E = 1.4426950408889634
-LN2 = {"f64": (6.93147180369123816490e-01, 1.90821492927058770002e-10), "f32": (0.693359375, -2.12194440e-4)}
-LOG_LN2 = {"f64": LN2["f64"], "f32": (6.9313812256e-01, 9.0580006145e-06)}
-LOG_COEFFICIENTS = {
-    "f64": (
-        6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01, 2.222219843214978396e-01,
-        1.818357216161805012e-01, 1.531383769920937332e-01, 1.479819860511658591e-01,
-    ),
-    "f32": (
-        0.3333331300988687, -0.2500001033996791, 0.20002096501944924, -0.1666794714578287, 0.14219904142549242,
-        -0.1240655649228103, 0.11886767151153833, -0.1166979249219394, 0.06742567556702589,
-    ),
-}  # fmt: skip
-# eʳ = 1 + r + r²·q(r) for |r| ≤ ½ log 2: relative errors 2⁻²⁸ and 2⁻⁵⁷.
-EXP = {
-    "f32": (0.499999931154686, 0.1666652095086438, 0.04166848105345572, 0.008368673281191182, 0.0013809023292786955),
-    "f64": (
-        0.5000000000000006, 0.16666666666666588, 0.041666666666576445, 0.008333333333390243, 0.0013888888931634716,
-        0.00019841269718041165, 2.4801505208903448e-05, 2.755740813964722e-06, 2.7626058868852595e-07,
-        2.5053646361306662e-08,
-    ),
-}  # fmt: skip
-# The same with one term more, for eʳ − 1: relative errors 2⁻³² and 2⁻⁶¹.
-EXPM1 = {
-    "f32": (
-        0.5000000044106886, 0.1666666640800774, 0.04166636146719346, 0.008333380815357415, 0.0013940577048231352,
-        0.00019850372029170808,
-    ),
-    "f64": (
-        0.5, 0.16666666666666677, 0.04166666666666652, 0.008333333333321695, 0.0013888888888960098,
-        0.00019841269885954396, 2.4801587175563256e-05, 2.7557244385543476e-06, 2.755740072689135e-07,
-        2.5108975072016437e-08, 2.087579747160153e-09,
-    ),
-}  # fmt: skip
-# log(1 + t) = 2s + s·z·q(z) with s = t/(2 + t) and z = s², for 0 ≤ t ≤ 1: relative errors 2⁻³³ and 2⁻⁶⁴.
-LOG1P = {
-    "f32": (0.6666667548268653, 0.399988892839648, 0.286165855958711, 0.21430741453648502, 0.24289900909170056),
-    "f64": (
-        0.6666666666666667, 0.39999999999993974, 0.28571428572510416, 0.22222222125454716, 0.18181823203281233,
-        0.15384451927810858, 0.1333680583484701, 0.11715950928940325, 0.10972562950040517, 0.0699426778442999,
-        0.1646759277448934,
-    ),
-}  # fmt: skip
-# log((1 + s)/(1 − s)) = 2s + s³·q(s²) with a relative error of 2⁻⁵²; = 2s + ⅔s³ + s⁵·q(s²) with one of 2⁻⁷³.
-POWER_LOG = (
-    0.6666666666658719, 0.4000000005243831, 0.28571417093225493, 0.22223374591851547, 0.18123543683681625,
-    0.16821043765772564,
-)  # fmt: skip
-TWO_THIRDS_LOW = 3.700743415417188e-17
-POWER_TAIL = (
-    0.3999999999999998, 0.28571428571445157, 0.2222222221752646, 0.1818181887139175, 0.15384556805153307,
-    0.13336319742367916, 0.11674774242386907, 0.11989366630566523,
-)  # fmt: skip
-POWER_EXP = (
-    0.500000007932723, 0.1666666682047344, 0.04166626660984244, 0.00833327293581867, 0.0013946251157123835,
-    0.000199139569660807,
-)  # fmt: skip
-# erf as in chainrule.ops.special, where float64's are; float32's relative error inside is 2⁻³⁰, absolute outside 2⁻³⁰.
-ERF = {
-    "f64": (ERF_INSIDE, ERF_OUTSIDE, ERF_END),
-    "f32": (
-        (
-            0.12837916590800696, -0.3761262709881497, 0.1128359977657013, -0.026854428596394937,
-            0.005189506058120252, -0.0008020592057408397, 7.888318771179516e-05,
-        ),
-        (
-            1.8496055169983716, 2.63896680506021, 0.8431183926420223, 0.041500512291766385,
-            -0.009890570353143424, 0.0018258737605163367, -0.0001854776484712069,
-        ),
-        4.0,
-    ),
-}  # fmt: skip
-MANTISSA = {"f64": 52, "f32": 23}
-BIAS = {"f64": 1023, "f32": 127}
-INTEGER = {"f64": "i64", "f32": "i32"}
-EXP_RANGE = {"f64": (-746.0, 710.0), "f32": (-104.0, 89.0)}
 
 
 def horner(b: VectorBuilder, x: Value, coefficients: Sequence[float]) -> Value:
@@ -330,11 +272,6 @@ def erf(b: VectorBuilder, x: Value) -> Value:
     return b.select(b.less(size, one), inside, outside)
 
 
-PIO2 = (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591833e-33)
-SIN = (-1.66666666666666324348e-01, 8.33333333332248946124e-03, -1.98412698298579493134e-04, 2.75573137070700676789e-06,
-       -2.50507602534068634195e-08, 1.58969099521155010221e-10)  # fmt: skip
-COS = (4.16666666666666019037e-02, -1.38888888888741095749e-03, 2.48015872894767294178e-05, -2.75573143513906633035e-07,
-       2.08757232129817482790e-09, -1.13596475577881948265e-11)  # fmt: skip
 LARGE_ANGLE = 1e5
 
 
