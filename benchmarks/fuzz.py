@@ -271,6 +271,7 @@ ULPS = {
     "cos": 4,
     "sigmoid": 5,
     "softplus": 6,
+    "erf": 4,
     "power": 6,
 }
 EXACT_KINDS = ("view", "gather", "source", "random")

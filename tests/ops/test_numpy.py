@@ -25,13 +25,13 @@ def traced(function: Any, *arrays: Any) -> Any:
     return REFERENCE.run(cr.make_graph(function, *arrays), arrays)[0]
 
 
-def agrees_with_numpy(function: Any, *arrays: Any) -> None:
+def agrees_with_numpy(function: Any, *arrays: Any, ulp: int = 0) -> None:
     """The traced value is NumPy's own, to the bit; the gradient is that of central differences of NumPy's own."""
     expected = function(*arrays)
     result = traced(function, *arrays)
     assert np.shape(result) == np.shape(expected)
     assert np.asarray(result).dtype == np.asarray(expected).dtype
-    np.testing.assert_array_equal(result, expected)
+    np.testing.assert_array_max_ulp(result, expected, ulp) if ulp else np.testing.assert_array_equal(result, expected)
     if np.asarray(expected).dtype.kind != "f":
         return
     weights = np.random.default_rng(5).uniform(0.5, 1.5, np.shape(expected))
@@ -252,6 +252,7 @@ FUNCTION_CASES = {
     "vstack": lambda x: np.vstack([x, x[0]]),
     "outer": lambda x: np.outer(x[0], x),
     "norm": lambda x: np.linalg.norm(x),
+    "cholesky": lambda x: np.linalg.cholesky(x @ x.T + np.array([[1.0, 0.5], [0.5, 2.0]])),
     "norm axis": lambda x: np.linalg.norm(x, axis=1),
     "size": lambda x: x * np.size(x) + x.size,
     "x.flatten": lambda x: x.flatten(),
@@ -283,9 +284,14 @@ def test_functions_made_of_others_give_numpys_results_to_rounding(name):
         assert cr.check_grad(lambda x: np.sum(function(x)), X)
 
 
+# On machines with AVX-512, np.power runs a vector kernel that np.float_power does not: for the same operands they
+# differ by 1 ulp (2.5 to the power 2.5 is such a case). A graph has one power, evaluated by np.power.
+OTHER_KERNEL = {"float_power": 1}
+
+
 @pytest.mark.parametrize("name", sorted(FUNCTION_CASES))
 def test_numpys_functions_give_numpys_results(name):
-    agrees_with_numpy(FUNCTION_CASES[name], X)
+    agrees_with_numpy(FUNCTION_CASES[name], X, ulp=OTHER_KERNEL.get(name, 0))
 
 
 def test_logaddexp():

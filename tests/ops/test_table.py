@@ -7,6 +7,7 @@ cases in one of the functions below. A record with kinks needs a line in ``KINKS
 from __future__ import annotations
 
 import json
+import math
 import warnings
 import zlib
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 
 import chainrule as cr
 from chainrule.errors import GraphError, NotDifferentiable, TypeMismatch
@@ -27,6 +29,7 @@ with warnings.catch_warnings():  # autograd is a judge here, not under test: its
     warnings.simplefilter("ignore")
     import autograd
     import autograd.numpy as anp
+    import autograd.scipy.special
 
 OPS = sorted(TABLE)
 ELEMENTWISE = [name for name in OPS if TABLE[name].kind == "elementwise"]
@@ -172,12 +175,19 @@ def _numbers(dtype: str) -> dict[str, list[Case]]:
 
 def _floats(dtype: str) -> dict[str, list[Case]]:
     # a permutation scaled by a third: no two elements are nearer than 1/3, so max and min are far from a tie
+    square = array((4, 4), dtype, "square")
+    definite = square @ square.T + np.eye(4, dtype=DTYPES[dtype])
+    system = np.tril(square) + 3 * np.eye(4, dtype=DTYPES[dtype])
     apart = (rng_of("max").permutation(24).reshape(2, 3, 4) / 3 - 4).astype(DTYPES[dtype])
     extremes = [Case((apart,), {"axes": a}) for a in ((0,), (2,), (0, 1, 2))]
     return {
         "max": extremes,
         "min": extremes,
         "argmax": [Case((apart,), {"axes": (a,)}) for a in range(3)],
+        "cholesky": [Case((a,)) for a in (definite, definite[:1, :1].copy(), definite[:0, :0].copy())],
+        "solve_triangular": [
+            Case((system, array((4, m), dtype, "right")), {"transposed": t}) for m in (1, 3) for t in (False, True)
+        ],
         "matmul": [
             Case((array((m, k), dtype, "a"), array((k, n), dtype, "b")))
             for m, k, n in ((2, 3, 4), (1, 1, 1), (2, 0, 3))
@@ -381,6 +391,7 @@ def test_not_differentiable_is_raised_with_the_users_line():
 COMPLEX = {
     "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
     "softplus": lambda z: np.log(1 + np.exp(z)),
+    "erf": scipy.special.erf,
     "named": lambda z, name: z,
     "where": np.where,
     "relu": lambda z: np.where(z.real > 0, z, 0),
@@ -433,6 +444,7 @@ def test_gradient_against_the_complex_step(name):
 AUTOGRAD = {
     "sigmoid": lambda x: anp.exp(-anp.logaddexp(0.0, -x)),
     "softplus": lambda x: anp.logaddexp(0.0, x),
+    "erf": autograd.scipy.special.erf,
     "relu": lambda x: anp.maximum(0.0, x),
     "sum": lambda x, axes: anp.sum(x, axis=axes),
     "max": lambda x, axes: anp.max(x, axis=axes),
@@ -541,6 +553,7 @@ TRUTH = {
     "relu": lambda x: NAN if x != x else x if x >= 0 else 0.0,
     "sigmoid": lambda x: NAN if x != x else 0.0 if x < -800 else 1 / (1 + np.exp(-np.longdouble(x))),
     "softplus": lambda x: NAN if x != x else x if x > 800 else np.log1p(np.exp(np.longdouble(x))),
+    "erf": lambda x: math.erf(x),
 }
 
 
@@ -593,6 +606,14 @@ def ulps(a: Any, b: Any) -> int:
         return [int(v) if v >= 0 else low - int(v) for v in bits.ravel()]
 
     return max((abs(p - q) for p, q in zip(place(a), place(b), strict=True)), default=0)
+
+
+def test_erf_against_scipy():
+    """Over the range where it does its work, both dtypes."""
+    x = np.concatenate([np.linspace(-7, 7, 20001), np.geomspace(1e-300, 1, 2000)])
+    for kind in (np.float64, np.float32):
+        result = cr.ops.erf(x.astype(kind))
+        assert ulps(result, scipy.special.erf(x.astype(kind))) <= 4  # ours is within 1.5 ulp of the truth, SciPy's 2.6
 
 
 def test_known_values():
@@ -721,6 +742,8 @@ class NumpyBuilder:
     """What a compiler's scalar builder offers, on whole arrays: the smallest executor of ``lower``."""
 
     def __getattr__(self, name: str) -> Any:
+        if name in ("sigmoid", "softplus", "erf"):  # a builder's own; its accuracy is tested in test_mathlib.py
+            return TABLE[name].evaluate
         if name not in (
             *(
                 "add",

@@ -30,6 +30,7 @@ from chainrule.ops.functions import max as max_
 from chainrule.ops.functions import min as min_
 from chainrule.ops.functions import sum as sum_
 from chainrule.ops.indexing import scatter_add
+from chainrule.ops.library import cholesky, solve_triangular
 from chainrule.ops.logic import (
     bitwise_and,
     bitwise_or,
@@ -56,6 +57,7 @@ from chainrule.ops.mathematics import (
     add,
     cos,
     divide,
+    erf,
     exp,
     expm1,
     floor,
@@ -92,12 +94,13 @@ def graph_from_json(document: Any) -> Graph:
 
 __all__ = [
     "NOT_DIFFERENTIABLE", "TABLE", "ZERO", "Op", "absolute", "add", "all_", "argmax", "bitwise_and", "bitwise_or",
-    "bitwise_xor", "broadcast_to", "cast", "clip", "concatenate", "cos", "divide", "elementwise", "equal", "exp",
-    "expand_dims", "expm1", "extent", "floor", "fold", "graph_from_json", "greater", "greater_equal", "isfinite",
-    "iterate", "key", "left_shift", "less", "less_equal", "log", "log1p", "log_softmax", "logical_and",
-    "logical_not", "logical_or", "logsumexp", "make_graph", "matmul", "matmul_op", "max_", "maximum", "mean", "min_",
-    "minimum", "multiply", "named", "negative", "normal", "not_equal", "one_hot", "power", "random_bits", "register",
-    "relu", "reshape", "right_shift", "scan", "scatter_add", "sigmoid", "sign", "sin", "softmax", "softplus", "sqrt",
-    "square", "squeeze", "stack", "stop_gradient", "stream", "subtract", "sum_", "take", "tanh", "transpose",
-    "uniform", "var", "where", "zeros_of",
+    "bitwise_xor", "broadcast_to", "cast", "cholesky", "clip", "concatenate", "cos", "divide", "elementwise",
+    "equal", "erf", "exp", "expand_dims", "expm1", "extent", "floor", "fold", "graph_from_json", "greater",
+    "greater_equal", "isfinite", "iterate", "key", "left_shift", "less", "less_equal", "log", "log1p",
+    "log_softmax", "logical_and", "logical_not", "logical_or", "logsumexp", "make_graph", "matmul", "matmul_op",
+    "max_", "maximum", "mean", "min_", "minimum", "multiply", "named", "negative", "normal", "not_equal",
+    "one_hot", "power", "random_bits", "register", "relu", "reshape", "right_shift", "scan", "scatter_add",
+    "sigmoid", "sign", "sin", "softmax", "softplus", "solve_triangular", "sqrt", "square", "squeeze", "stack",
+    "stop_gradient", "stream", "subtract", "sum_", "take", "tanh", "transpose", "uniform", "var", "where",
+    "zeros_of",
 ]  # fmt: skip

@@ -8,6 +8,9 @@ import numpy as np
 
 from chainrule.ops.logic import where
 from chainrule.ops.record import ZERO, Op, elementwise
+from chainrule.ops.special import erf as _erf
+
+_TWO_BY_ROOT_PI = 1.1283791670955126
 
 # mypy cannot know that rules meet traced values and arrays alike, so operands are Any throughout this file.
 
@@ -128,6 +131,14 @@ tanh = elementwise(
     latex=r"\tanh {x}", because="d(tanh x)/dx = 1 − tanh²x = 1 − y²",
     sample=[(-2, 2)],
 )  # fmt: skip
+erf = elementwise(
+    "erf", "x",
+    evaluate=_erf,
+    pullback={"x": lambda g, y, x: g * (_TWO_BY_ROOT_PI * exp(-square(x)))},
+    lower=lambda b, x: b.erf(x),
+    latex=r"\operatorname{{erf}}({x})", because="erf is the integral of 2/√π·exp(−t²) from 0 to x",
+    sample=[(-3, 3)],
+)  # fmt: skip
 
 
 def _sigmoid(x: Any) -> Any:
@@ -139,16 +150,10 @@ sigmoid: Op = elementwise(
     "sigmoid", "x",
     evaluate=_sigmoid,
     pullback={"x": lambda g, y, x: g * (y * (1 - y))},
-    lower=lambda b, x: _lower_sigmoid(b, x),
+    lower=lambda b, x: b.sigmoid(x),
     latex=r"\sigma({x})", because="dσ/dx = σ(1 − σ) = y(1 − y)",
     sample=[(-3, 3)],
 )  # fmt: skip
-
-
-def _lower_sigmoid(b: Any, x: Any) -> Any:
-    small = b.exp(b.negative(b.absolute(x)))
-    one = b.constant(1.0, x)
-    return b.divide(b.select(b.less(x, b.constant(0.0, x)), small, one), b.add(one, small))
 
 
 def _softplus(x: Any) -> Any:
@@ -159,7 +164,7 @@ softplus = elementwise(
     "softplus", "x",
     evaluate=_softplus,
     pullback={"x": lambda g, y, x: g * sigmoid(x)},
-    lower=lambda b, x: b.add(b.maximum(x, b.constant(0.0, x)), b.log1p(b.exp(b.negative(b.absolute(x))))),
+    lower=lambda b, x: b.softplus(x),
     latex=r"\log(1 + e^{{{x}}})", because="d(log(1 + eˣ))/dx = eˣ/(1 + eˣ) = σ(x)",
     sample=[(-3, 3)],
 )  # fmt: skip

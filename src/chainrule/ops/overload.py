@@ -16,6 +16,7 @@ from chainrule.ops import functions as fn
 from chainrule.ops import logic
 from chainrule.ops import mathematics as ew
 from chainrule.ops.build import broadcast_node
+from chainrule.ops.library import cholesky
 from chainrule.ops.record import TABLE, Op
 from chainrule.ops.refusals import REFUSALS
 
@@ -156,6 +157,7 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.stack: lambda arrays, axis=0: fn.stack(arrays, axis),
     np.std: lambda a, axis=None, keepdims=False: ew.sqrt(fn.var(a, axis, keepdims)),
     np.linalg.norm: _norm,
+    np.linalg.cholesky: lambda a: cholesky(a),
     np.outer: lambda a, b: fn.reshape(a, (-1, 1)) * fn.reshape(b, (1, -1)),
     np.vstack: lambda tup: fn.concatenate(_rows(tup), 0),
     np.hstack: lambda tup: fn.concatenate(tup, 0 if fn.value(tup[0]).ndim == 1 else 1),
