@@ -247,7 +247,7 @@ def test_arrays_are_seen_to_the_bit_and_not_by_their_memory() -> None:
     assert of(big) != of(changed)
 
 
-# --- values: equal encodings if and only if the values are the same to the bit and the type ------------------------------
+# --- values: encodings are equal if and only if the values are -----------------------------------------------------
 
 numbers = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 3), st.integers(), st.sampled_from([0.0, -0.0, 1.0, float("nan")]),
