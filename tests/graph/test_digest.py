@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 from collections import namedtuple
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -282,6 +283,43 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
     return bool(a == b)
+
+
+def test_floats_are_seen_to_the_bit() -> None:
+    nans = [struct.unpack("<d", struct.pack("<Q", bits << 48))[0] for bits in (0x7FF8, 0xFFF8, 0x7FF9)]
+    numbers = [*nans, 0.0, -0.0, 5e-324, 1.0, 1, True, np.float64(1.0), np.float32(1.0), 1 + 0j, "1.0"]
+    assert len({_Writer().value(v) for v in numbers}) == len(numbers)
+
+
+class Computed(Mapping[str, Any]):
+    """Attributes that are made anew each time they are read: no two of them alive at once, and all at one address."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __getitem__(self, name: str) -> Any:
+        return (self.number, (self.number, 1))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["axes"])
+
+    def __len__(self) -> int:
+        return 1
+
+
+def test_a_value_is_never_taken_for_one_that_is_gone() -> None:
+    x = make_input(Type("f64"), "x")
+
+    def of(attributes: Callable[[int], Mapping[str, Any]]) -> bytes:
+        return digest(Graph((x,), tuple(Node(TABLE["sum"], (x,), attributes(i), x.type) for i in range(100))))
+
+    assert of(Computed) == of(lambda i: {"axes": (i, (i, 1))})
+    pairs = [namedtuple("Pair", names) for names in ("a b", "b a", "c d", "d c")]
+
+    def nested(kinds: list[Any]) -> bytes:
+        return digest(make_graph(lambda x: [kind(x, x) for kind in kinds], 1.0))
+
+    assert len({nested(pairs), nested(pairs[::-1]), nested([pairs[0], *pairs[:3]])}) == 3
 
 
 @given(values, values)

@@ -323,7 +323,7 @@ def test_a_folder_without_write_permission(place: Path) -> None:
     try:
         store(OTHER, b"code")
         assert load(KEY) == b"code"
-        if os.geteuid() != 0:  # to root no folder is closed
+        if not os.access(place, os.W_OK):  # to root no folder is closed
             assert load(OTHER) is None
             assert summary().read_only
             assert clear() == (0, 0)
@@ -459,12 +459,12 @@ def test_one_process_clears_under_another(place: Path) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     removed = 0
-    for _ in range(200):
+    while removed < 50 and process.poll() is None:
         removed += clear().files
-    assert process.poll() is None, "the other process came to harm"
+    alive = process.poll() is None
     process.kill()
     process.communicate()
-    assert removed > 0
+    assert alive, "the other process came to harm"
 
 
 # --- the limit --------------------------------------------------------------------------------------------------------
@@ -488,6 +488,14 @@ def test_least_recently_used_files_go_first(old_entries: list[str]) -> None:
     store(KEY, bytes(100_000))
     left = {p.name.removesuffix(".code") for p in file_of().parent.iterdir()}
     assert left == {KEY, old_entries[0], *old_entries[4:]}
+    assert summary().bytes <= 1_000_000 * 7 // 8
+
+
+def test_what_was_just_stored_stays_whatever_the_clock_says(old_entries: list[str]) -> None:
+    for key in old_entries:
+        os.utime(file_of(key), (time.time() + 1e6,) * 2)
+    store(KEY, bytes(100_000))
+    assert load(KEY) is not None
     assert summary().bytes <= 1_000_000 * 7 // 8
 
 
