@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from chainrule import __version__
+from chainrule.cli.cache import cache
 from chainrule.cli.options import (
     AsJson,
     Debug,
@@ -376,3 +377,6 @@ def example(
 
         result = worked_example(steps)
         typer.echo(json_text(example_json(result)) if as_json else example_text(result))
+
+
+app.command(short_help="Show what is kept of compiled code, or remove it.")(cache)

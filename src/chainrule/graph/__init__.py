@@ -1,6 +1,7 @@
 """What a computation is: types, nodes, graphs, and the passes over them."""
 
 from chainrule.graph.check import check_graph
+from chainrule.graph.digest import Undigestible, digest
 from chainrule.graph.graph import Graph, depends_on, inline, substitute, topological
 from chainrule.graph.make import as_array, make_graph, type_of_value
 from chainrule.graph.node import Backward, Node, Operation, Place, result_types, where_made
@@ -21,9 +22,11 @@ __all__ = [
     "Shape",
     "Structure",
     "Type",
+    "Undigestible",
     "as_array",
     "check_graph",
     "depends_on",
+    "digest",
     "flatten",
     "inline",
     "leaf_names",
