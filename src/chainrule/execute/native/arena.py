@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.execute.native import link
+from chainrule.execute.native import library, link
 from chainrule.execute.native.code import Call, Code
 from chainrule.execute.native.layout import ITEM_BYTES, Extent, Slot
 from chainrule.graph.types import DTYPES
@@ -42,6 +42,11 @@ class Section:
         self.calls = calls
         self.kernels = np.array([addresses[c.kernel] for c in calls], np.int64)
         self.arguments = coefficients([a for c in calls for a in c.arguments])
+        place = 0
+        for call in calls:
+            for number, op, dtype in call.routines:
+                self.arguments[place + number, 0] = library.address(op, dtype)
+            place += len(call.arguments)
         self.starts = np.cumsum([0, *(len(c.arguments) for c in calls)])[:-1]
         self.extents = coefficients([c.extent for c in calls])
         self.per = np.array([c.per for c in calls], np.int64)

@@ -31,6 +31,8 @@ class Call:
     touched: tuple[int, ...]
     rows_from: int = 0
     rows_below: int = 0
+    routines: tuple[tuple[int, str, str], ...] = ()
+    """Which arguments are addresses of a library's routines, known only at run time: (place, operation, dtype)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,7 @@ class Code:
             name: [
                 (
                     c.kernel, [_flat(a) for a in c.arguments], _flat(c.extent), c.per, c.divisible, c.cost[0],
-                    _flat(c.cost[1]), c.touched, c.rows_from, c.rows_below,
+                    _flat(c.cost[1]), c.touched, c.rows_from, c.rows_below, c.routines,
                 )
                 for c in calls
             ]
@@ -83,9 +85,9 @@ def code_of_bytes(data: bytes) -> tuple[Code, Any]:
         name: [
             Call(
                 kernel, tuple(Extent(*a) for a in arguments), Extent(*extent), per, divisible, (cost, Extent(*of)),
-                tuple(touched), *rows,
+                tuple(touched), rows_from, rows_below, tuple((place, op, dtype) for place, op, dtype in routines),
             )
-            for kernel, arguments, extent, per, divisible, cost, of, touched, *rows in stored
+            for kernel, arguments, extent, per, divisible, cost, of, touched, rows_from, rows_below, routines in stored
         ]
         for name, stored in sections.items()
     }  # fmt: skip

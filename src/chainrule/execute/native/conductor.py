@@ -41,7 +41,7 @@ value is kept, and its bytes. ``history`` takes four doubles an epoch: loss, val
 """
 REPORT = ("loss", "count", "finite", "converged", "rate")
 """What a step reports, as doubles in the buffer ``report``."""
-PAUSED, OUT_OF_RANGE, NON_FINITE, NOT_POSITIVE_DEFINITE, EARLY, FINISHED = 0, 1, 2, 3, 4, 5
+PAUSED, OUT_OF_RANGE, NON_FINITE, NOT_POSITIVE_DEFINITE, SINGULAR, EARLY, FINISHED = range(7)
 NEXT_BITS = 20
 
 

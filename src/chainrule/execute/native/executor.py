@@ -11,10 +11,10 @@ import numpy as np
 
 from chainrule.errors import ExecutionError
 from chainrule.execute.native import conductor
-from chainrule.execute.native.arena import Linked
 from chainrule.execute.native.function import STATUS, NativeFunction, write_function
 from chainrule.execute.native.pool import helpers
 from chainrule.execute.native.program import NativeProgram, NativeState, write_program
+from chainrule.execute.native.store import linked
 from chainrule.execute.program import Batch, Loop, Plan, Program
 from chainrule.execute.threads import cpu_count
 from chainrule.execute.training import EXECUTOR as REFERENCE
@@ -44,8 +44,8 @@ class Native(TrainingReference):
         """Return the machine code of a graph, compiled when it is first asked for."""
         found = self._functions.get(graph)
         if found is None:
-            code, _ = write_function(graph)
-            found = self._functions[graph] = NativeFunction(graph, Linked(code))
+            code, _ = linked("function", [graph], lambda: write_function(graph))
+            found = self._functions[graph] = NativeFunction(graph, code)
         return found
 
     def prepare(self, graph: Graph) -> Callable[[Sequence[Array], int], list[Array]]:
@@ -71,8 +71,9 @@ class Native(TrainingReference):
         known = self._programs[tiled]
         found = known.get(program)
         if found is None:
-            code, slots = write_program(program, tiled)
-            found = known[program] = NativeProgram(Linked(code), slots)
+            graphs = [program.measure, program.apply, program.evaluate]
+            code, slots = linked(f"program {tiled}", graphs, lambda: write_program(program, tiled))
+            found = known[program] = NativeProgram(code, slots)
         return found
 
     def state_of(

@@ -14,6 +14,7 @@ from chainrule.execute.native.vector import Value
 from chainrule.graph import Dim
 
 SIGNATURE = "(ptr %slots, ptr %args, i64 %begin, i64 %end)"
+KERNEL = "(ptr, ptr, i64, i64)"
 """Every kernel takes the table of buffers, its arguments, and the part of its outermost loop that it is to run."""
 STATUS_SLOT = 0
 """The slot that holds the status of a call: 0, or the first thing that went wrong."""
@@ -36,6 +37,7 @@ class Frame:
         """Whether the last, partial vector of a loop is a masked one: free with AVX-512, dear elsewhere."""
         self.debug = debug
         self.arguments: list[Extent] = []
+        self.routines: list[tuple[int, str, str]] = []
         self.touched: set[int] = set()
         self.extent: Dim = 1
         self.divisible = False
@@ -52,6 +54,11 @@ class Frame:
         self._prologue.append(f"  %at{place} = getelementptr inbounds i64, ptr %args, i64 {place}")
         self._prologue.append(f"  %arg{place} = load i64, ptr %at{place}, align 8")
         return f"%arg{place}"
+
+    def routine(self, op: str, dtype: str) -> str:
+        """Return the address of a library's routine; it is looked up when the code is linked."""
+        self.routines.append((len(self.arguments), op, dtype))
+        return self.argument(Extent())
 
     def dim(self, dim: Dim) -> str:
         """Return a length or stride as an i64: 0 and 1 as they are, since loops are written differently for them."""

@@ -7,7 +7,7 @@ gathers, loops) is a stage of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -210,9 +210,18 @@ def _absorbed(graph: Graph, users: Mapping[Node, list[Node]], outputs: set[Node]
     return result
 
 
+def every_node(graph: Graph) -> Iterator[Node]:
+    """Return the nodes of a graph and of the bodies of its loops."""
+    for node in graph.nodes:
+        yield node
+        for value in node.attributes.values():
+            if isinstance(value, Graph):
+                yield from every_node(value)
+
+
 def unsupported(graph: Graph, known: Mapping[str, Any]) -> str:
     """Return the name of the first operation that cannot be compiled, or ''."""
-    for node in graph.nodes:
+    for node in every_node(graph):
         name = node.op.name
         if name in STRUCTURAL or is_alias(node) or name in known:
             continue
