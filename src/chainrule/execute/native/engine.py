@@ -28,7 +28,9 @@ def target_machine() -> Any:
     llvm.initialize_native_asmprinter()
     features = llvm.get_host_cpu_features().flatten()
     target = llvm.Target.from_default_triple()
-    return target.create_target_machine(opt=1, cpu=llvm.get_host_cpu_name(), features=features, jit=True)
+    return target.create_target_machine(
+        opt=1, cpu=llvm.get_host_cpu_name(), features=features, reloc="pic", codemodel="small", jit=True
+    )
 
 
 @cache
