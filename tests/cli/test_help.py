@@ -19,6 +19,7 @@ OPTIONS = {
     "predict": ["--out", "--keep", "--quiet", "--json", "--debug"],
     "evaluate": ["--quiet", "--json", "--debug"],
     "example": ["--steps", "--json", "--debug"],
+    "cache": ["--clear", "--json", "--debug"],
 }  # fmt: skip
 
 

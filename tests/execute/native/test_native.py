@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -242,3 +244,25 @@ def test_row_orders_are_the_references() -> None:
     for count in (1, 2, 7, 8, 9, 455, 1000):
         key = ops.key(count)
         np.testing.assert_array_equal(row_orders(key, 5, 4, count, random_words), row_orders(key, 5, 4, count))
+
+
+BITS = """
+import hashlib, numpy as np, chainrule as cr
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(300, 37)).astype(np.float32), rng.integers(0, 3, 300)
+dense = cr.nn.Dense
+layers = [dense(130, activation="tanh"), cr.nn.Dropout(0.2), dense(65, activation="sigmoid"), dense(3)]
+objective = cr.Objective(cr.nn.Sequential(*layers), "softmax_cross_entropy")
+run = cr.fit(objective, (x, y), validation=(x[:50], y[:50]), epochs=3, batch_size=128)
+parts = [*run.parameters.values(), run.predict(x), np.array([list(h.values()) for h in run.history])]
+print(hashlib.sha256(b"".join(p.tobytes() for p in parts)).hexdigest())
+"""
+
+
+def test_the_same_bits_with_any_width_of_vectors_and_any_number_of_threads() -> None:
+    found = {}
+    for width, threads in (("64", "1"), ("64", "2"), ("64", "4"), ("32", "2"), ("16", "1")):
+        environment = {**os.environ, "CHAINRULE_VECTOR_BYTES": width, "CHAINRULE_NUM_THREADS": threads}
+        done = subprocess.run([sys.executable, "-c", BITS], env=environment, capture_output=True, text=True, check=True)
+        found[width, threads] = done.stdout
+    assert len(set(found.values())) == 1, found

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
+
+WIDE_FEATURES = ("avx512f", "avx512bw", "avx512vl", "avx512dq")
+"""What a CPU must have for vectors of 64 bytes: masks on bytes and on shorter vectors too."""
 
 
 @cache
@@ -26,7 +30,7 @@ def target_machine() -> Any:
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features().flatten()
+    features = host()["features"]
     target = llvm.Target.from_default_triple()
     return target.create_target_machine(
         opt=1, cpu=llvm.get_host_cpu_name(), features=features, reloc="pic", codemodel="small", jit=True
@@ -35,12 +39,20 @@ def target_machine() -> Any:
 
 @cache
 def host() -> dict[str, Any]:
-    """Return what decides how code is made: CPU name, features, and the width of a vector in bytes."""
+    """Return what decides how code is made: CPU name, features, and the width of a vector in bytes.
+
+    ``CHAINRULE_VECTOR_BYTES`` (16, 32 or 64) asks for narrower vectors than the CPU has: for tests of those paths.
+    """
     import llvmlite.binding as llvm
 
     features = llvm.get_host_cpu_features()
-    width = 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
+    width = 64 if all(features.get(name) for name in WIDE_FEATURES) else 32 if features.get("avx2") else 16
     fused = bool(features.get("fma")) or not llvm.get_default_triple().startswith(("x86", "i"))
+    asked = os.environ.get("CHAINRULE_VECTOR_BYTES", "")
+    if asked in ("16", "32") and int(asked) < width:
+        width = int(asked)
+        for name in [n for n in features if n.startswith(("avx512", "evex512", "avx10"))]:
+            features[name] = False
     return {"cpu": llvm.get_host_cpu_name(), "features": features.flatten(), "vector_bytes": width, "fma": fused}
 
 

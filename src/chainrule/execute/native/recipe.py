@@ -5,7 +5,7 @@
 - llvmlite: its version and the size of its LLVM library, looked up in its folder, so that it need not be imported;
 - the machine: operating system, architecture, pointer size, CPU model and every feature of it that the kernel lets
   programs use (an instruction that a CPU lacks ends the process, so other features are another recipe);
-- the flag ``CHAINRULE_DEBUG``, and the width of a vector where one was asked for.
+- the flags ``CHAINRULE_DEBUG`` and ``CHAINRULE_VECTOR_BYTES``, and the width of a vector where one was asked for.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 
 from chainrule import __version__
 
+FLAGS = ("CHAINRULE_DEBUG", "CHAINRULE_VECTOR_BYTES")
 _loaded = time.time_ns()
 _PACKAGE = Path(__file__).parents[2]
 _ROOMS = ("calculus", "execute", "graph", "ops")
@@ -41,7 +42,8 @@ def recipe(vector_bytes: int = 0) -> bytes | None:
     fixed = _fixed()
     if fixed is None:
         return None
-    return _hash(fixed, os.environ.get("CHAINRULE_DEBUG", "").encode("utf-8", "surrogateescape"), b"%d" % vector_bytes)
+    flags = [os.environ.get(name, "").encode("utf-8", "surrogateescape") for name in FLAGS]
+    return _hash(fixed, *flags, b"%d" % vector_bytes)
 
 
 def _hash(*parts: bytes) -> bytes:
