@@ -198,9 +198,9 @@ def prepare(
     executor: str = "native",
 ) -> Job:
     """Check the arguments of ``fit``, initialize, and trace the training program."""
-    _require_count(epochs, "epochs")
+    require_count(epochs, "epochs")
     if patience is not None:
-        _require_count(patience, "patience")
+        require_count(patience, "patience")
         if validation is None:
             raise TrainingError("patience needs validation rows to watch: pass validation=(Xv, yv)")
     if not (optimizer is None or isinstance(optimizer, Optimizer)):
@@ -214,7 +214,7 @@ def prepare(
     count = len(training["x"])
     size = _batch_size(batch_size, count)
     if tile_rows is not None:
-        _require_count(tile_rows, "tile_rows")
+        require_count(tile_rows, "tile_rows")
         if objective.network.whole_batch and tile_rows < size:
             raise TrainingError(
                 "tile_rows: batch normalization needs the statistics of the whole batch; leave tile_rows out"
@@ -320,7 +320,7 @@ def _listener(progress: bool | Callable[[Report], None], job: Job) -> Iterator[C
         yield progress or (lambda report: None)
 
 
-def _require_count(value: Any, name: str) -> None:
+def require_count(value: Any, name: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise TrainingError(f"{name} is {value!r}; it must be a whole number of at least 1")
 
@@ -328,7 +328,7 @@ def _require_count(value: Any, name: str) -> None:
 def _batch_size(batch_size: int | str, rows: int) -> int:
     if batch_size == "all":
         return rows
-    _require_count(batch_size, "batch_size (a number, or 'all')")
+    require_count(batch_size, "batch_size (a number, or 'all')")
     return min(int(batch_size), rows)
 
 

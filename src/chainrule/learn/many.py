@@ -22,6 +22,7 @@ from chainrule.learn.fitting import (
     initial,
     interruptible,
     prepare,
+    require_count,
     row_order,
 )
 from chainrule.learn.objective import Objective
@@ -67,7 +68,11 @@ def fit_many(
     [0.001, 0.01, 0.1]
     """
     entries = _checked(settings)
+    patience = options.pop("patience", None)  # what to watch may come with each entry
     base = prepare(objective, data, **options)
+    if patience is not None:
+        require_count(patience, "patience")
+        base.plan = replace(base.plan, patience=patience)
     if not entries:
         return []
     family = _Family(objective, data, base, options)
@@ -123,7 +128,9 @@ class _Family:
         if "validation_rows" in entry:
             validation = normalized(self._picked(entry["validation_rows"], "validation_rows"))
         if plan.patience is not None and validation is None:
-            raise TrainingError("patience needs validation rows to watch")
+            raise TrainingError(
+                "patience needs validation rows to watch: 'validation_rows' here, or validation=(Xv, yv)"
+            )
         count = len(training["x"])
         whole = self.options.get("batch_size") == "all"
         size = count if whole else min(plan.batch_size, count)
