@@ -266,3 +266,16 @@ def test_the_same_bits_with_any_width_of_vectors_and_any_number_of_threads() -> 
         done = subprocess.run([sys.executable, "-c", BITS], env=environment, capture_output=True, text=True, check=True)
         found[width, threads] = done.stdout
     assert len(set(found.values())) == 1, found
+
+
+def test_a_deep_transposed_product_has_the_bits_of_its_rows(native: Any) -> None:
+    """Above and below the depth from which A is turned first: each element is the same chain of multiply-adds."""
+    rng = np.random.default_rng(0)
+    graph = cr.make_graph(lambda a, b: a.T @ b, Type("f32", (n, 300)), Type("f32", (n, 70)))
+    for depth in (3, 255, 256, 257, 1030):
+        a, b = rng.normal(size=(depth, 300)).astype(np.float32), rng.normal(size=(depth, 70)).astype(np.float32)
+        (got,) = native.run(graph, [a, b])
+        other = cr.make_graph(lambda a, b: a @ b, Type("f32", (300, depth)), Type("f32", (depth, 70)))
+        (straight,) = native.run(other, [np.ascontiguousarray(a.T), b])
+        assert got.tobytes() == straight.tobytes()
+        np.testing.assert_allclose(got, a.T.astype(np.float64) @ b, rtol=0, atol=1e-6 * depth)

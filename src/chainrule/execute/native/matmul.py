@@ -52,7 +52,8 @@ def unit_text(name: str, vector_bytes: int) -> str:
 def _wrapper(name: str, callee: str, kinds: list[str], signature: str) -> tuple[Module, Function, list[str]]:
     """Begin a kernel that reads its arguments and calls a function: pointers are a slot and a number of bytes."""
     module = Module()
-    module.declare(f"void @{callee}{signature}")
+    if callee:
+        module.declare(f"void @{callee}{signature}")
     f = Function(module, f"define void @{name}{SIGNATURE}")
     values: list[str] = []
     place = 0
@@ -310,6 +311,47 @@ def _copy_columns(f: Function, dtype: str, width: int, source: str, to: str, cou
                 f.do(f"store {element} {one}, ptr {place_of(target, (column, '1'))}, align {align}")
 
 
+def _turn(dtype: str, vector_bytes: int) -> str:
+    """The kernel that copies rows ``begin`` to ``end`` of a transposed A next to each other.
+
+    Element (i, k) lies at ``i + k·step`` and goes to ``i·length + k``: four by four, turned in registers.
+    """
+    module, f, values = _wrapper(f"turn_{dtype}", "", ["ptr", "i64", "ptr", "i64", "i64"], "")
+    a, step, to, length, k = values
+    element, align = IR_TYPE[dtype], ITEM_BYTES[dtype]
+    kind = f"<4 x {element}>"
+    four = f.put(f"and i64 {k}, -4")
+    count = f.put("sub nsw i64 %end, %begin")
+    whole = f.put(f"and i64 {count}, -4")
+    middle = f.put(f"add nsw i64 %begin, {whole}")
+
+    def at(pointer: str, *offsets: str) -> str:
+        for offset in offsets:
+            pointer = f.put(f"getelementptr inbounds {element}, ptr {pointer}, i64 {offset}")
+        return pointer
+
+    block = 16  # as many rows as a cache line of A has elements
+    with f.loop("%begin", middle, block) as first:
+        far = f.put(f"add nsw i64 {first}, {block}")
+        last = f.intrinsic("i64", "llvm.smin.i64", ("i64", far), ("i64", middle))
+        with f.loop("0", four, 4) as column, f.loop(first, last, 4) as row:
+            source = at(a, f.times(column, step), row)
+            turned = []
+            for _ in range(4):
+                turned.append(f.put(f"load {kind}, ptr {source}, align {align}"))
+                source = at(source, step)
+            target = at(to, f.times(row, length), column)
+            for vector in _turned(f, kind, turned):
+                f.do(f"store {kind} {vector}, ptr {target}, align {align}")
+                target = at(target, length)
+    for begin, end, from_column in (("%begin", middle, four), (middle, "%end", "0")):
+        with f.loop(begin, end) as row, f.loop(from_column, k) as column:
+            one = f.put(f"load {element}, ptr {at(a, f.times(column, step), row)}, align {align}")
+            f.do(f"store {element} {one}, ptr {at(to, f.times(row, length), column)}, align {align}")
+    f.finish()
+    return module.text()
+
+
 def _turned(f: Function, kind: str, rows: list[str]) -> list[str]:
     """Return the columns of four vectors of four."""
 
@@ -344,4 +386,5 @@ def _store(f: Function, kind: str, suffix: str, value: str, at: str, align: int,
 
 _WRITERS: Mapping[str, Callable[[str, int], str]] = {
     "product": _product, "pack": _pack, "multiply": _multiply, "columns": _columns, "panels": _panels,
+    "turn": _turn,
 }  # fmt: skip

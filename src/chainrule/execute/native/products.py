@@ -14,8 +14,11 @@ from chainrule.graph import Dim, Node, Rows, Type
 if TYPE_CHECKING:
     from chainrule.execute.native.compile import Compiler
 
+Steps = tuple[Extent, Extent]
 PACK_FROM = 24
 """From so many rows on, B is copied into panels first: every tile of rows reads them again."""
+TURN_FROM = 256
+"""A transposed A of so many rows, that lie so many elements apart, is turned first: the cache holds few such rows."""
 SMALL = 32 * 1024
 """A matrix B of so many bytes stays in the nearest cache anyway, and is read as it is."""
 
@@ -34,7 +37,7 @@ def matmul_stages(c: Compiler, node: Node, operands: list[View], target: View) -
         _product_inside(c, a, b, target, as_it_is)
         return
     if as_it_is and (small or (isinstance(m, int) and m < PACK_FROM)):
-        _product(c, a, b, as_extent(b.strides[0]), Extent(width), target)
+        _product(c, a, _steps(a), b, as_extent(b.strides[0]), Extent(width), target, {})
         return
     bounded = as_it_is and isinstance(m, Rows)
     rows = {"rows_from": -(-PACK_FROM // m.multiple)} if bounded and isinstance(m, Rows) else {}
@@ -47,9 +50,42 @@ def matmul_stages(c: Compiler, node: Node, operands: list[View], target: View) -
         cost=(0.3, product(b.shape)), **rows,
     )  # fmt: skip
     whole_panels = View(panels, (), ())
-    _product(c, a, whole_panels, Extent(width), as_extent(k) * width, target, **rows)
+    packed = whole_panels, Extent(width), as_extent(k) * width, target
+    if not bounded and _strided(a):
+        deep = {"rows_from": -(-TURN_FROM // k.multiple)} if isinstance(k, Rows) else {}
+        _product(c, *_turned(c, a, deep), *packed, deep)
+        if deep:
+            _product(c, a, _steps(a), *packed, {"rows_below": deep["rows_from"]})
+        return
+    _product(c, a, _steps(a), *packed, rows)
     if bounded:
-        _product(c, a, b, as_extent(b.strides[0]), Extent(width), target, rows_below=rows["rows_from"])
+        below = {"rows_below": rows["rows_from"]}
+        _product(c, a, _steps(a), b, as_extent(b.strides[0]), Extent(width), target, below)
+
+
+def _strided(a: View) -> bool:
+    """Is A a transposed matrix whose neighbors along k lie so far apart that each is on a page of its own?"""
+    (m, k), (across, along) = a.shape, a.strides
+    deep = isinstance(k, Rows) or k >= TURN_FROM
+    return across == 1 and isinstance(along, int) and along >= TURN_FROM and deep and isinstance(m, int)
+
+
+def _turned(c: Compiler, a: View, rows: dict[str, int]) -> tuple[View, Steps]:
+    """Copy a transposed A to where its rows are contiguous; a row's length is no power of two then."""
+    (m, k), dtype = a.shape, a.dtype
+    assert isinstance(m, int)
+    length = as_extent(k) + Extent(16)
+    slot = c.slot("temporary", Type(dtype), size=length * m)
+    c.call(
+        f"turn_{dtype}", [*_place(a), as_extent(a.strides[1]), Extent(slot.index), Extent(), length, as_extent(k)],
+        (a.slot.index, slot.index), extent=as_extent(m), per=1, divisible=True, cost=(0.3, product(a.shape)), **rows,
+    )  # fmt: skip
+    return View(slot, a.shape, ()), (length, Extent(1))
+
+
+def _steps(a: View) -> Steps:
+    """Return how far apart the rows and the columns of A are."""
+    return as_extent(a.strides[0]), as_extent(a.strides[1])
 
 
 def _place(view: View) -> tuple[Extent, Extent]:
@@ -57,13 +93,15 @@ def _place(view: View) -> tuple[Extent, Extent]:
     return Extent(view.slot.index), view.offset * (4 if view.dtype == "f32" else 8)
 
 
-def _product(c: Compiler, a: View, b: View, row: Extent, panel: Extent, target: View, **rows: int) -> None:
+def _product(
+    c: Compiler, a: View, steps: Steps, b: View, row: Extent, panel: Extent, target: View, rows: dict[str, int]
+) -> None:
     """Add the stage of a product. Threads share out its rows or, where there are fewer of them, its columns."""
     (m, k), n = a.shape, target.shape[1]
     dtype, width = a.dtype, matmul.panel_width(a.dtype, c.vector_bytes)
     left = [
         *_place(a),
-        *map(as_extent, a.strides),
+        *steps,
         *_place(b),
         row,
         panel,
