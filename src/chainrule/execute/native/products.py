@@ -50,14 +50,15 @@ def matmul_stages(c: Compiler, node: Node, operands: list[View], target: View) -
         cost=(0.3, product(b.shape)), **rows,
     )  # fmt: skip
     whole_panels = View(panels, (), ())
-    packed = whole_panels, Extent(width), as_extent(k) * width, target
+    panel = as_extent(k) * width
     if not bounded and _strided(a):
         deep = {"rows_from": -(-TURN_FROM // k.multiple)} if isinstance(k, Rows) else {}
-        _product(c, *_turned(c, a, deep), *packed, deep)
+        turned, steps = _turned(c, a, deep)
+        _product(c, turned, steps, whole_panels, Extent(width), panel, target, deep)
         if deep:
-            _product(c, a, _steps(a), *packed, {"rows_below": deep["rows_from"]})
+            _product(c, a, _steps(a), whole_panels, Extent(width), panel, target, {"rows_below": deep["rows_from"]})
         return
-    _product(c, a, _steps(a), *packed, rows)
+    _product(c, a, _steps(a), whole_panels, Extent(width), panel, target, rows)
     if bounded:
         below = {"rows_below": rows["rows_from"]}
         _product(c, a, _steps(a), b, as_extent(b.strides[0]), Extent(width), target, below)
