@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Any
 
 from chainrule.errors import ExecutionError
-from chainrule.execute.native import library, matmul, nests
+from chainrule.execute.native import library, matmul, nests, straight
 from chainrule.execute.native.code import Call, Code
 from chainrule.execute.native.emit import Function
 from chainrule.execute.native.frame import Frame
@@ -105,7 +105,11 @@ class Compiler:
         inputs = {node: whole(self.slot("input", node.type), node.type) for node in graph.inputs}
         targets = [whole(self.slot("output", node.type), node.type) for node in graph.outputs]
         with self.section("run"):
-            self.write(graph, inputs, targets)
+            if not self.debug and straight.fits(graph, None):
+                with self.stage() as frame:
+                    straight.write_graph(frame, graph, inputs, targets)
+            else:
+                self.write(graph, inputs, targets)
         return self.code()
 
     @contextmanager

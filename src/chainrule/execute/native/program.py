@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.execute.native import conductor, link
+from chainrule.execute.native import conductor, link, store
 from chainrule.execute.native.arena import Bound, Buffers, Linked, aligned
 from chainrule.execute.native.code import Code
 from chainrule.execute.native.compile import Compiler
 from chainrule.execute.native.frame import columns
 from chainrule.execute.native.layout import ITEM_BYTES, Extent, Slot, View, product, whole
 from chainrule.execute.native.settings import debugging, vector_bytes
+from chainrule.execute.native.tiny import is_tiny, write_tiny
 from chainrule.execute.native.vector import Value, VectorBuilder
 from chainrule.execute.native.words import random_words
 from chainrule.execute.program import Batch, Best, Loop, Plan, Program
@@ -220,6 +221,22 @@ class NativeProgram:
         self.linked = linked
         self.slots = slots
         self.call = _TRAIN(link.address("train"))
+        self._tiny: dict[int, int] = {}
+
+    def tiny(self, source: Program, size: int) -> int:
+        """Return the address of straight-line code for steps of so many rows, or 0 where that would not be short.
+
+        The debug build has none: it checks every address, and those of registers are none.
+        """
+        found = self._tiny.get(size)
+        if found is None:
+            found = 0
+            if "apply" not in self.linked.sections and not debugging() and is_tiny(source, size):
+                graphs = [source.measure, source.apply]
+                _, name = store.linked(f"tiny {size}", graphs, lambda: write_tiny(source, self.slots, size))
+                found = link.address(name)
+            self._tiny[size] = found
+        return found
 
 
 class NativeState:
@@ -282,7 +299,7 @@ class NativeState:
         self._set(
             slots=buffers.address, batches=full, size=self.size, order_slot=slots["order"],
             report=report.ctypes.data, tile_report=tile_report.ctypes.data,
-            patience=-1 if plan.patience is None else plan.patience,
+            patience=-1 if plan.patience is None else plan.patience, tiny=program.tiny(source, self.size),
         )  # fmt: skip
         self._table("pairs", "pair_count", slots["pairs"], 2)
         if validation is not None and held:
