@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -98,14 +99,28 @@ def _apply(objective: Objective, optimizer: Optimizer, carry: Tree, settings: Tr
     scope = Scope(parameters, state=carry["state"], settings=settings, training=True)
     state = {**carry["state"], **objective.network.update_state(scope, sums["statistics"], count)}
     finite = ops.isfinite(loss)
-    for leaf in flatten((gradient, moved, state, optimizer_state))[0]:
-        if leaf.type.is_float:
-            finite = ops.logical_and(finite, ops.all_(ops.isfinite(leaf)))
+    for leaves in _side_by_side(gradient, moved, state, *optimizer_state.values()):
+        one = reduce(ops.logical_and, [ops.isfinite(leaf) for leaf in leaves])
+        finite = ops.logical_and(finite, ops.all_(one))
     clock = {"key": carry["clock"]["key"], "step": carry["clock"]["step"] + np.uint32(1)}
     after = {**carry, "parameters": moved, "state": state, "optimizer": optimizer_state, "clock": clock}
     rate = optimizer.rate(carry["optimizer"], flatten(parameters)[0][0], settings)
     report = {"loss": loss, "finite": finite, "converged": converged, "learning_rate": rate}
     return after, report
+
+
+def _side_by_side(like: Tree, *trees: Tree) -> Iterator[list[Any]]:
+    """Give the floats of all trees; those that belong to one parameter together, since one pass checks them all."""
+    leaves, structure = flatten(like)
+    parallel, others = [leaves], []
+    for tree in trees:
+        found, own = flatten(tree)
+        if own == structure:
+            parallel.append(found)
+        else:
+            others += found
+    yield from (list(group) for group in zip(*parallel, strict=True))
+    yield from ([leaf] for leaf in others if leaf.type.is_float)
 
 
 def _project(objective: Objective, moved: Tree, metric: Metric, settings: Tree) -> tuple[Tree, Any]:

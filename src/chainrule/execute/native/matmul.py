@@ -146,18 +146,31 @@ def _product(dtype: str, vector_bytes: int) -> str:
         with f.when(both):
             left = f.put(f"sub nsw i64 {rest}, {lanes * (count - 1)}")
             start = f.put(f"getelementptr inbounds {element}, ptr %b, i64 {f.times(blocks, '%bpanel')}")
-            _column_block(f, dtype, lanes, count, row_blocks(vector_bytes, count), full, start, _mask(f, left, lanes))
+            _column_block(
+                f, dtype, lanes, count, row_blocks(vector_bytes, count), full, start, _mask(f, left, lanes, dtype)
+            )
     f.finish()
     return module.text()
 
 
-def _mask(f: Function, count: str, lanes: int) -> str:
-    """Return a mask of the first ``count`` lanes."""
-    kind = f"<{lanes} x i64>"
-    numbers = ", ".join(f"i64 {i}" for i in range(lanes))
-    one = f.put(f"insertelement {kind} poison, i64 {count}, i32 0")
+def _mask(f: Function, count: str, lanes: int, dtype: str) -> str:
+    """Return a mask of the first ``count`` lanes: whole numbers as wide as an element, −1 in the lanes that count.
+
+    A vector of single bits is not held from block to block by every processor: it would be made anew in each trip.
+    """
+    integer = "i32" if dtype == "f32" else "i64"
+    kind = f"<{lanes} x {integer}>"
+    numbers = ", ".join(f"{integer} {i}" for i in range(lanes))
+    number = f.put(f"trunc i64 {count} to i32") if dtype == "f32" else count
+    one = f.put(f"insertelement {kind} poison, {integer} {number}, i32 0")
     every = f.put(f"shufflevector {kind} {one}, {kind} poison, <{lanes} x i32> zeroinitializer")
-    return f.put(f"icmp slt {kind} <{numbers}>, {every}")
+    return f.put(f"sext <{lanes} x i1> {f.put(f'icmp slt {kind} <{numbers}>, {every}')} to {kind}")
+
+
+def _bits(f: Function, mask: str, lanes: int, suffix: str) -> str:
+    """Return a mask as a vector of single bits."""
+    kind = f"<{lanes} x {'i32' if suffix.endswith('f32') else 'i64'}>"
+    return f.put(f"icmp slt {kind} {mask}, zeroinitializer")
 
 
 def _column_block(
@@ -370,6 +383,7 @@ def _turned(f: Function, kind: str, rows: list[str]) -> list[str]:
 def _load(f: Function, kind: str, suffix: str, at: str, align: int, mask: str | None, lanes: int) -> str:
     if mask is None:
         return f.put(f"load {kind}, ptr {at}, align {align}")
+    mask = _bits(f, mask, lanes, suffix)
     name = f"llvm.masked.load.{suffix}.p0"
     f.module.declare(f"{kind} @{name}(ptr, i32 immarg, <{lanes} x i1>, {kind})")
     return f.put(f"call {kind} @{name}(ptr {at}, i32 {align}, <{lanes} x i1> {mask}, {kind} zeroinitializer)")
@@ -379,6 +393,7 @@ def _store(f: Function, kind: str, suffix: str, value: str, at: str, align: int,
     if mask is None:
         f.do(f"store {kind} {value}, ptr {at}, align {align}")
         return
+    mask = _bits(f, mask, lanes, suffix)
     name = f"llvm.masked.store.{suffix}.p0"
     f.module.declare(f"void @{name}({kind}, ptr, i32 immarg, <{lanes} x i1>)")
     f.do(f"call void @{name}({kind} {value}, ptr {at}, i32 {align}, <{lanes} x i1> {mask})")

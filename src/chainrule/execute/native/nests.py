@@ -15,6 +15,10 @@ from chainrule.execute.native.vector import Value, VectorBuilder, literal
 from chainrule.graph import Dim, Node
 
 
+Hoisted = dict[int, dict[int, Value]]
+"""Operands that do not change along a loop, by their place, for one lane and for many."""
+
+
 class Expression:
     """Elementwise nodes of one shape, to be computed in registers wherever a loop stands.
 
@@ -52,24 +56,31 @@ class Expression:
         """Return the strides along the last axis; asked for before the loop begins."""
         return [self.frame.dim(s) for s in steps]
 
-    def hoisted(self, pointers: Sequence[str], steps: Sequence[Dim]) -> dict[int, Value]:
-        """Load, before a loop, the operands that do not change along it."""
-        return {
-            i: self.frame.load(p, v.dtype)
-            for i, (p, v, s) in enumerate(zip(pointers, self.views, steps, strict=False))
-            if s == 0
-        }
+    def hoisted(self, pointers: Sequence[str], steps: Sequence[Dim]) -> Hoisted:
+        """Load, before a loop, the operands that do not change along it: each as a number, and in all lanes.
+
+        A vector that finds no register is read from memory, which is free beside the arithmetic; spreading a number
+        over the lanes in every trip is not.
+        """
+        frame, lanes = self.frame, self.lanes()
+        found: Hoisted = {}
+        for i, (pointer, view, step) in enumerate(zip(pointers, self.views, steps, strict=False)):
+            if step == 0:
+                one = frame.load(pointer, view.dtype)
+                found[i] = {1: one, lanes: frame.splat(one, lanes)}
+        return found
 
     def at(
         self, pointers: Sequence[str], steps: Sequence[Dim], strides: Sequence[str], index: str, lanes: int,
-        hoisted: Mapping[int, Value], mask: str | None = None,
+        hoisted: Hoisted, mask: str | None = None,
     ) -> dict[Node, Value]:  # fmt: skip
         """Compute all nodes at an index along the last axis, for so many lanes from there."""
         frame = self.frame
         values: dict[Node, Value] = {}
         for i, operand in enumerate(self.reads):
             if i in hoisted:
-                values[operand] = frame.splat(hoisted[i], lanes)
+                known = hoisted[i]
+                values[operand] = known[lanes] if lanes in known else frame.splat(known[1], lanes)
                 continue
             dtype = self.views[i].dtype
             place = frame.step(pointers[i], dtype, frame.f.times(index, strides[i]))

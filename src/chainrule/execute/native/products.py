@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from chainrule.errors import ExecutionError
@@ -30,6 +31,10 @@ def matmul_stages(c: Compiler, node: Node, operands: list[View], target: View) -
         with c.stage():
             nests.fill_nest(c.frame, target, 0)
         return
+    if n == 1 and m != 1 and target.strides[0] == 1 and c._frame is None:
+        # A·b = (bᵀ·Aᵀ)ᵀ, where the many rows of A become columns, side by side in a vector.
+        a, b, target = b.transposed((1, 0)), a.transposed((1, 0)), replace(target, shape=(1, m), strides=(1, 1))
+        m, n = 1, m
     dtype, width = a.dtype, matmul.panel_width(a.dtype, c.vector_bytes)
     as_it_is = b.strides[1] == 1 or n == 1
     small = not b.is_symbolic and product(b.shape).fixed * (4 if dtype == "f32" else 8) <= SMALL
@@ -39,29 +44,37 @@ def matmul_stages(c: Compiler, node: Node, operands: list[View], target: View) -
     if as_it_is and (small or (isinstance(m, int) and m < PACK_FROM)):
         _product(c, a, _steps(a), b, as_extent(b.strides[0]), Extent(width), target, {})
         return
-    bounded = as_it_is and isinstance(m, Rows)
-    rows = {"rows_from": -(-PACK_FROM // m.multiple)} if bounded and isinstance(m, Rows) else {}
+    least = _packed_from(m, k, n, dtype) if as_it_is else 0
     size = scaled(Extent(-(-n // width) * width) if isinstance(n, int) else Extent(width, n.multiple), k)
     panels = c.slot("temporary", Type(dtype), size=size)
     c.call(
         f"panels_{dtype}",
         [*_place(b), *map(as_extent, b.strides), Extent(panels.index), Extent(), as_extent(n), as_extent(k)],
         (b.slot.index, panels.index), extent=as_extent(n), per=width, divisible=True,
-        cost=(0.3, product(b.shape)), **rows,
+        cost=(0.3, product(b.shape)), rows_from=least,
     )  # fmt: skip
-    whole_panels = View(panels, (), ())
+    packed = View(panels, (), ())
     panel = as_extent(k) * width
-    if not bounded and _strided(a):
-        deep = {"rows_from": -(-TURN_FROM // k.multiple)} if isinstance(k, Rows) else {}
-        turned, steps = _turned(c, a, deep)
-        _product(c, turned, steps, whole_panels, Extent(width), panel, target, deep)
-        if deep:
-            _product(c, a, _steps(a), whole_panels, Extent(width), panel, target, {"rows_below": deep["rows_from"]})
-        return
-    _product(c, a, _steps(a), whole_panels, Extent(width), panel, target, rows)
-    if bounded:
-        below = {"rows_below": rows["rows_from"]}
-        _product(c, a, _steps(a), b, as_extent(b.strides[0]), Extent(width), target, below)
+    turn_from = -(-TURN_FROM // k.multiple) if isinstance(k, Rows) else 0
+    if _strided(a):
+        turned, steps = _turned(c, a, {"rows_from": max(turn_from, least)})
+        _product(c, turned, steps, packed, Extent(width), panel, target, {"rows_from": max(turn_from, least)})
+        if turn_from > least:
+            as_it_lies = {"rows_from": least, "rows_below": turn_from}
+            _product(c, a, _steps(a), packed, Extent(width), panel, target, as_it_lies)
+    else:
+        _product(c, a, _steps(a), packed, Extent(width), panel, target, {"rows_from": least})
+    if least:
+        _product(c, a, _steps(a), b, as_extent(b.strides[0]), Extent(width), target, {"rows_below": least})
+
+
+def _packed_from(m: Dim, k: Dim, n: Dim, dtype: str) -> int:
+    """Return from how many rows on it pays to copy B into panels; 0 is always."""
+    if isinstance(m, Rows):
+        return -(-PACK_FROM // m.multiple)
+    if isinstance(k, Rows) and isinstance(n, int):
+        return SMALL // 2 // (k.multiple * n * (4 if dtype == "f32" else 8)) + 1
+    return 0
 
 
 def _strided(a: View) -> bool:
@@ -120,7 +133,9 @@ def _product(
         arguments = [*left, as_extent(m), as_extent(n), as_extent(k)]
         c.call(f"columns_{dtype}", arguments, touched, extent=as_extent(n), per=width, **more, **rows)
 
-    if isinstance(n, Rows) or n < 4 * width or (isinstance(m, int) and m >= n):
+    if isinstance(n, Rows) and m == 1:
+        by_columns(**rows)
+    elif isinstance(n, Rows) or n < 4 * width or (isinstance(m, int) and m >= n):
         by_rows(**rows)
     elif isinstance(m, int):
         by_columns(**rows)
