@@ -115,7 +115,7 @@ def _side_by_side(like: Tree, *trees: Tree) -> Iterator[list[Any]]:
     parallel, others = [leaves], []
     for tree in trees:
         found, own = flatten(tree)
-        if own == structure:
+        if own == structure and [leaf.type for leaf in found] == [leaf.type for leaf in leaves]:
             parallel.append(found)
         else:
             others += found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from chainrule.execute.native.schedule import Stage, is_flag, joins
 from chainrule.execute.native.threefry import random_bits
 from chainrule.execute.native.vector import Value, VectorBuilder, literal
 from chainrule.graph import Dim, Node
-
 
 Hoisted = dict[int, dict[int, Value]]
 """Operands that do not change along a loop, by their place, for one lane and for many."""
