@@ -25,7 +25,7 @@ class Compiled:
 
     def __call__(self, *arguments: Any) -> Any:
         try:  # plain arrays of types that were met before: nothing is left to find out
-            call, number = self._ready[tuple([(a.dtype, a.shape, a.flags.c_contiguous) for a in arguments])]
+            call, number = self._ready[tuple([(type(a), a.dtype, a.shape, a.flags.c_contiguous) for a in arguments])]
         except (KeyError, AttributeError, TypeError):
             return self._first(*arguments)
         (result,) = call(arguments, 0)
@@ -40,7 +40,7 @@ class Compiled:
         results = self.executor.run(graph, arrays)
         assert graph.gives is not None
         if graph.gives == LEAF and self.executor is not REFERENCE and all(type(a) is np.ndarray for a in arguments):
-            key = tuple([(a.dtype, a.shape, True) for a in arguments])
+            key = tuple([(np.ndarray, a.dtype, a.shape, True) for a in arguments])
             self._ready[key] = self.executor.prepare(graph), results[0].ndim == 0
         return unflatten(graph.gives, [r[()] if r.ndim == 0 else r for r in results])
 

@@ -4,6 +4,7 @@ It is the same for every program; what differs is data. A *record* is four numbe
 arguments, the length of its outermost loop, and how much of it is one piece (all of it, where threads cannot help).
 
 ``run``    runs records one after another.
+``enter``  finds the data of NumPy arrays whose objects' addresses stand in some slots, and runs records.
 ``train``  runs steps and epochs: gathers a batch by its order, steps, checks, commits by swapping the buffers of the
            old and the new carry, evaluates, keeps the best parameters, and stops when patience runs out.
 ``work``   is what the other threads of a pool do meanwhile: they claim pieces of a shared kernel until told to leave.
@@ -47,7 +48,7 @@ NEXT_BITS = 20
 
 def text() -> str:
     """Return the conductor's machine code as text."""
-    return "\n".join([_declarations(), _RUN, _POOL, _train()])
+    return "\n".join([_declarations(), _RUN, _ENTER, _POOL, _train()])
 
 
 def _declarations() -> str:
@@ -94,6 +95,45 @@ go:
 end:
   %result = load i64, ptr %status, align 8
   ret i64 %result
+}
+"""
+
+ENTER = ("slots", "records", "count", "arrays", "array_count", "offset")
+"""The fields of ``enter``: ``arrays`` are the slots that hold an array's object, in which its data's address stands
+``offset`` bytes from the beginning."""
+
+_ENTER = """
+define i64 @enter(ptr %p) {
+entry:
+  %slots = load ptr, ptr %p, align 8
+  %p1 = getelementptr inbounds i64, ptr %p, i64 1
+  %records = load ptr, ptr %p1, align 8
+  %p2 = getelementptr inbounds i64, ptr %p, i64 2
+  %count = load i64, ptr %p2, align 8
+  %p3 = getelementptr inbounds i64, ptr %p, i64 3
+  %arrays = load ptr, ptr %p3, align 8
+  %p4 = getelementptr inbounds i64, ptr %p, i64 4
+  %number = load i64, ptr %p4, align 8
+  %p5 = getelementptr inbounds i64, ptr %p, i64 5
+  %offset = load i64, ptr %p5, align 8
+  br label %head
+head:
+  %i = phi i64 [ 0, %entry ], [ %next, %body ]
+  %more = icmp slt i64 %i, %number
+  br i1 %more, label %body, label %end
+body:
+  %at = getelementptr inbounds i64, ptr %arrays, i64 %i
+  %slot = load i64, ptr %at, align 8
+  %place = getelementptr inbounds ptr, ptr %slots, i64 %slot
+  %object = load ptr, ptr %place, align 8
+  %field = getelementptr inbounds i8, ptr %object, i64 %offset
+  %data = load ptr, ptr %field, align 8
+  store ptr %data, ptr %place, align 8
+  %next = add nsw i64 %i, 1
+  br label %head
+end:
+  %status = call i64 @run(ptr %slots, ptr %records, i64 %count, ptr null)
+  ret i64 %status
 }
 """
 

@@ -23,10 +23,51 @@ from chainrule.graph.types import DTYPES, resolve_shape
 Array = np.ndarray[Any, Any]
 _RUN = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
 
+_ENTER = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+
 
 def write_function(graph: Graph) -> tuple[Code, None]:
     """Write the stages of a graph."""
     return Compiler(vector_bytes(), debugging()).compile(simplify(graph)[0]), None
+
+
+def _data_offset() -> int:
+    """Return how many bytes after its beginning an array's object holds the address of its data.
+
+    That is the first field of NumPy's public structure. Asking for ``ctypes.data`` takes longer than a small network.
+    """
+    probe = np.zeros(1)
+    offset = object.__basicsize__
+    if ctypes.c_void_p.from_address(id(probe) + offset).value != probe.ctypes.data:
+        raise ExecutionError("this NumPy keeps an array's address elsewhere; please report this")
+    return offset
+
+
+_DATA_OFFSET = _data_offset()
+
+
+class Entry:
+    """The memory of one call at a time, and what ``enter`` is told: where it is, and which records to run."""
+
+    def __init__(self, function: NativeFunction, n: int) -> None:
+        self.n = -1
+        self.capacity = n
+        self.fields = np.zeros(len(conductor.ENTER), np.int64)
+        self.address = int(self.fields.ctypes.data)
+        self.buffers = Buffers(function.linked, {"run": n}, debugging())
+        self.aim(function, n)
+
+    def aim(self, function: NativeFunction, n: int) -> None:
+        """Make ready for calls with n rows."""
+        if n > self.capacity:
+            self.buffers, self.capacity = Buffers(function.linked, {"run": n}, debugging()), n
+        self.words = self.buffers.table.data
+        self.bound = function.section.bind(n)  # kept alive as long as its records may run
+        self.n = n
+        self.fields[:] = (
+            self.buffers.address, self.bound.address, self.bound.count, function.arrays.ctypes.data,
+            len(function.arrays), _DATA_OFFSET,
+        )  # fmt: skip
 
 
 class NativeFunction:
@@ -39,8 +80,12 @@ class NativeFunction:
         self._call = _RUN(link.address("run"))
         self._inputs = [s.index for s in linked.of("input")]
         self._outputs = [s.index for s in linked.of("output")]
-        self._kinds = [(o.type.shape, DTYPES[o.type.dtype]) for o in graph.outputs]
-        self._spare: list[Buffers] = []
+        self._kinds: list[tuple[Any, Any, bool]] = [
+            (o.type.shape, DTYPES[o.type.dtype], o.type.is_symbolic) for o in graph.outputs
+        ]
+        self._enter = _ENTER(link.address("enter"))
+        self.arrays = np.array([*self._inputs, *self._outputs], np.int64)
+        self._spare: list[Entry] = []
 
     def __call__(self, arrays: Sequence[Any], rows: int | None = None) -> list[Array]:
         given = [np.asarray(a, order="C") for a in arrays]
@@ -48,24 +93,24 @@ class NativeFunction:
 
     def call(self, given: Sequence[Array], n: int) -> list[Array]:
         """Return the outputs for contiguous arrays of the graph's types, of n rows; nothing is checked again."""
-        outputs = [np.empty(resolve_shape(shape, n), dtype) for shape, dtype in self._kinds]
+        outputs = [np.empty(resolve_shape(shape, n) if open_ else shape, dtype) for shape, dtype, open_ in self._kinds]
         try:
-            buffers = self._spare.pop()  # no two calls ever share theirs
-            if buffers.rows["run"] < n:
-                buffers = Buffers(self.linked, {"run": n}, debugging())
+            entry = self._spare.pop()  # no two calls ever share theirs
         except IndexError:
-            buffers = Buffers(self.linked, {"run": n}, debugging())
-        table = buffers.table
+            entry = Entry(self, n)
+        if entry.n != n:
+            entry.aim(self, n)
+        words = entry.words
         for index, array in zip(self._inputs, given, strict=True):
-            table[index] = array.ctypes.data
+            words[index] = id(array)
         for index, array in zip(self._outputs, outputs, strict=True):
-            table[index] = array.ctypes.data
-        bound = self.section.bind(n)
-        buffers.status[0] = 0
-        status = self._call(buffers.address, bound.address, bound.count, None)
-        self._spare.append(buffers)
+            words[index] = id(array)
+        status = self._enter(entry.address)
         if status:
+            entry.buffers.status[0] = 0
+            self._spare.append(entry)
             self._explain(status, given, n)
+        self._spare.append(entry)
         return outputs
 
     def rows(self, arrays: Sequence[Any], x: Array, tile: int, threads: int) -> list[Array]:
@@ -77,7 +122,7 @@ class NativeFunction:
         n = bind_rows(self.graph, given) or 0
         if n <= tile:
             return self(given)
-        outputs = [np.empty(resolve_shape(shape, n), dtype) for shape, dtype in self._kinds]
+        outputs = [np.empty(resolve_shape(shape, n), dtype) for shape, dtype, _ in self._kinds]
         todo = iter(range(0, n, tile))
         lock = threading.Lock()
         problems: list[int] = []

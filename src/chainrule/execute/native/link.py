@@ -21,7 +21,7 @@ _homes: dict[str, str] = {}
 """In which stored module each kernel lies."""
 
 GROUPS = {
-    "conductor": ("run", "train", "work", "words"),
+    "conductor": ("run", "enter", "train", "work", "words"),
     **{f"products_{dtype}": matmul.units(dtype) for dtype in ("f32", "f64")},
 }
 """What is compiled together, once, for all programs."""
