@@ -195,10 +195,16 @@ class _Writer:
                         frame.load(frame.step(at, dtype, i), dtype, lanes, mask), frame.step(place, dtype, i), mask
                     )
 
+                lanes = max(c.vector_bytes // ITEM_BYTES[dtype], 1)
                 if width == 1:
                     copy("0", 1, None)
-                else:
-                    columns(frame, "0", apart, c.vector_bytes // ITEM_BYTES[dtype], copy)
+                elif width < lanes or dtype == "bool":
+                    columns(frame, "0", apart, 1, copy)
+                else:  # the last vector of a row is a whole one too: it may write again what the one before it wrote
+                    last = f.put(f"sub nsw i64 {apart}, {lanes}")
+                    with f.loop("0", last, lanes) as i:
+                        copy(i, lanes, None)
+                    copy(last, lanes, None)
         return target
 
     def _collect(self, report: Slot, values: Mapping[str, View]) -> None:
