@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
 WIDE_FEATURES = ("avx512f", "avx512bw", "avx512vl", "avx512dq")
 """What a CPU must have for vectors of 64 bytes: masks on bytes and on shorter vectors too."""
+
+LLVM_WITH_OPTION = 20, 22
+"""Versions of LLVM that are known to have the option -disable-lsr."""
 
 
 @cache
@@ -56,8 +60,8 @@ def host() -> dict[str, Any]:
     return {"cpu": llvm.get_host_cpu_name(), "features": features.flatten(), "vector_bytes": width, "fma": fused}
 
 
-def to_object(text: str) -> bytes:
-    """Compile IR text to an object file."""
+def to_object(text: str, thorough: bool = True) -> bytes:
+    """Compile IR text to an object file; where that need not be ``thorough``, in half the time."""
     import llvmlite.binding as llvm
 
     machine = target_machine()
@@ -65,7 +69,27 @@ def to_object(text: str) -> bytes:
     module.triple = machine.triple
     module.data_layout = str(machine.target_data)
     module.verify()
-    return bytes(machine.emit_object(module))
+    with nullcontext() if thorough else _without_strength_reduction():
+        return bytes(machine.emit_object(module))
+
+
+@contextmanager
+def _without_strength_reduction() -> Iterator[None]:
+    """Leave out a pass that takes 45 % of the time: the kernels' addresses are simple as they are written.
+
+    The option is the whole process's, so it holds for the time of one compilation only. It is asked for in versions of
+    LLVM that have it: where an option is unknown, LLVM ends the process.
+    """
+    import llvmlite.binding as llvm
+
+    if not LLVM_WITH_OPTION[0] <= llvm.llvm_version_info[0] <= LLVM_WITH_OPTION[1]:
+        yield
+        return
+    llvm.set_option("", "-disable-lsr")
+    try:
+        yield
+    finally:
+        llvm.set_option("", "-disable-lsr=false")
 
 
 @cache
