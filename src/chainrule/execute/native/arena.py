@@ -128,7 +128,6 @@ class Linked:
     """Code whose kernels are in memory: sections ready to be bound."""
 
     def __init__(self, code: Code) -> None:
-        self.code = code
         self.slots = code.slots
         addresses = link.require(code.kernels, code.units)
         self.sections = {name: Section(calls, code.slots, addresses) for name, calls in code.tables.items()}

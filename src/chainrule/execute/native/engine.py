@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
+from hashlib import blake2b
 from typing import Any
+
+from chainrule.execute.native import cache as cache_of_code
+from chainrule.execute.native.recipe import recipe
 
 WIDE_FEATURES = ("avx512f", "avx512bw", "avx512vl", "avx512dq")
 """What a CPU must have for vectors of 64 bytes: masks on bytes and on shorter vectors too."""
+
+HOST = {"cpu": str, "features": str, "vector_bytes": int, "fma": bool}
 
 LLVM_WITH_OPTION = 20, 22
 """Versions of LLVM that are known to have the option -disable-lsr."""
@@ -19,12 +27,30 @@ LLVM_WITH_OPTION = 20, 22
 def missing() -> str:
     """Return why this machine cannot run native code, or ''."""
     try:
-        import llvmlite.binding  # noqa: F401  (only whether it can be loaded is asked)
+        known = known_host()
     except (ImportError, OSError) as error:
         return f"llvmlite cannot be loaded ({error})"
-    if not host()["fma"]:
-        return f"this CPU ({host()['cpu']}) has no fused multiply-add"
-    return ""
+    return "" if known["fma"] else f"this CPU ({known['cpu']}) has no fused multiply-add"
+
+
+@cache
+def known_host() -> dict[str, Any]:
+    """Return what ``host`` says, from the cache where LLVM is not loaded.
+
+    Loading LLVM takes longer than everything else, and who finds all code stored does not need it. The recipe tells
+    this very library and this CPU from all others, so what is stored under it was found by loading it here.
+    """
+    made = recipe()
+    if made is None:
+        return host()
+    key = blake2b(b"host" + made, digest_size=20).hexdigest()
+    if "llvmlite" not in sys.modules and (payload := cache_of_code.load(key)):
+        with suppress(ValueError, KeyError, TypeError, RecursionError):
+            found = json.loads(payload)
+            return {name: kind(found[name]) for name, kind in HOST.items()}
+    asked = host()
+    cache_of_code.store(key, json.dumps(asked).encode())
+    return asked
 
 
 @cache

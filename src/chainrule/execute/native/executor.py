@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -42,17 +43,20 @@ class Native(TrainingReference):
         """Return the machine code of a graph, compiled when it is first asked for."""
         found = self._functions.get(graph)
         if found is None:
-            code, _ = linked("function", [graph], lambda: write_function(graph))
-            found = self._functions[graph] = NativeFunction(graph, code)
+            with link.lock:  # threads that ask at once wait for the one that compiles
+                found = self._functions.get(graph)
+                if found is None:
+                    code, _ = linked("function", [graph], lambda: write_function(graph))
+                    found = self._functions[graph] = NativeFunction(graph, code)
         return found
 
     def prepare(self, graph: Graph) -> Callable[[Sequence[Array], int], list[Array]]:
         """Return a graph's machine code as a function of contiguous arrays of its types and the number of rows."""
-        return self.compile(graph).call
+        return partial(self.compile(graph).call, graph)
 
     def run(self, graph: Graph, arrays: Sequence[Any], rows: int | None = None) -> list[Array]:
         """Return the graph's outputs for the given inputs."""
-        return self.compile(graph)(arrays, rows)
+        return self.compile(graph)(graph, arrays, rows)
 
     def run_prepared(
         self, graph: Graph, arrays: Sequence[Any], row_by_row: bool = False, rows: int | None = None
@@ -62,7 +66,7 @@ class Native(TrainingReference):
 
     def run_rows(self, graph: Graph, arrays: Sequence[Any], x: Array) -> list[Array]:
         """Return the outputs for many rows of x; a row's bits do not depend on the rows beside it."""
-        return self.compile(graph).rows(arrays, x, PREDICTION_ROWS, cpu_count())
+        return self.compile(graph).rows(graph, arrays, x, PREDICTION_ROWS, cpu_count)
 
     def compile_program(self, program: Program, tiled: bool = False, evaluated: bool = True) -> NativeProgram:
         """Return the machine code of a training program, compiled when it is first asked for.

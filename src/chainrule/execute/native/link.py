@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
+from typing import Any
 
 from chainrule.execute.native import cache, conductor, engine, matmul
+from chainrule.execute.native.image import Image, image_of, place
 from chainrule.execute.native.recipe import recipe
 from chainrule.execute.native.settings import vector_bytes
 
@@ -115,11 +118,18 @@ def _module(names: Sequence[str], text: Callable[[], str], thorough: bool = True
         return key
     ir = text()
     calls = [u for u in _GROUP_OF if u not in names and f"@{u}(" in ir]
-    image = engine.to_object(ir, thorough)
-    _link(names, image, calls, key)
+    data = engine.to_object(ir, thorough)
+    image = image_of(data)
+    head: list[Any]
+    if image is None:
+        head, body = [list(names), calls, None], data
+    else:
+        places = {name: image.symbols[name] for name in names}
+        head, body = [list(names), calls, [places, image.cells]], image.code
+    _link(head, body, key)
     if made is not None:
-        head = json.dumps([list(names), calls]).encode()
-        cache.store(key, b"".join([len(head).to_bytes(8, "little"), head, image]))
+        written = json.dumps(head, separators=(",", ":")).encode()
+        cache.store(key, b"".join([len(written).to_bytes(8, "little"), written, body]))
     return key
 
 
@@ -130,23 +140,29 @@ def _load(key: str) -> bool:
         return False
     start = 8 + int.from_bytes(payload[:8], "little")
     try:
-        names, calls = json.loads(payload[8:start])
-        if not all(call in _GROUP_OF for call in calls):
-            return False
-        _link(names, payload[start:], calls, key)
-    except (ValueError, TypeError, KeyError, RuntimeError, RecursionError):
+        _link(json.loads(payload[8:start]), payload[start:], key)
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, RuntimeError, RecursionError, struct.error):
         return False
     return True
 
 
-def _link(names: Sequence[str], image: bytes, calls: Iterable[str], key: str) -> None:
-    calls = list(calls)
+def _link(head: Any, body: bytes, key: str) -> None:
+    """Put a module into memory: kernels, the kernels of other modules that they call, and the image's tables.
+
+    Without tables it is an object file, which LLVM links.
+    """
+    names, calls, tables = head
     _require_groups(calls)
-    library = engine.Library(image, *names, imports={name: _addresses[name] for name in calls})
-    found = {name: library.address(name) for name in names}
-    _libraries.append(library)
-    for name, place in found.items():  # what is known already stays: its address may be in use
-        _addresses.setdefault(name, place)
+    imports = {name: _addresses[name] for name in calls}
+    if tables is None:
+        library = engine.Library(body, *names, imports=imports)
+        _libraries.append(library)
+        found = {name: library.address(name) for name in names}
+    else:
+        places = place(Image(body, *tables), imports)
+        found = {name: places[name] for name in names}
+    for name, where in found.items():  # what is known already stays: its address may be in use
+        _addresses.setdefault(name, where)
         _homes.setdefault(name, key)
 
 
