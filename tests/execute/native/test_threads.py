@@ -25,9 +25,8 @@ PATIENCE = 60
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, timeout=PATIENCE
-    )  # fmt: skip
+    merged = {**os.environ, **environment}
+    return subprocess.run([sys.executable, "-c", code], env=merged, capture_output=True, text=True, timeout=PATIENCE)
 
 
 # --- bits -------------------------------------------------------------------------------------------------------------

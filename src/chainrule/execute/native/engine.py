@@ -47,7 +47,8 @@ def known_host() -> dict[str, Any]:
     if "llvmlite" not in sys.modules and (payload := cache_of_code.load(key)):
         with suppress(ValueError, KeyError, TypeError, RecursionError):
             found = json.loads(payload)
-            return {name: kind(found[name]) for name, kind in HOST.items()}
+            if found["vector_bytes"] in (16, 32, 64):
+                return {name: kind(found[name]) for name, kind in HOST.items()}
     asked = host()
     cache_of_code.store(key, json.dumps(asked).encode())
     return asked

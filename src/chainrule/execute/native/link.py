@@ -141,7 +141,7 @@ def _load(key: str) -> bool:
     start = 8 + int.from_bytes(payload[:8], "little")
     try:
         _link(json.loads(payload[8:start]), payload[start:], key)
-    except (ValueError, TypeError, KeyError, AttributeError, OSError, RuntimeError, RecursionError, struct.error):
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError, RuntimeError, struct.error):
         return False
     return True
 

@@ -27,7 +27,7 @@ def linked(purpose: str, graphs: Sequence[Graph], write: Callable[[], tuple[Code
             code, (more, modules) = code_of_bytes(payload)
             if link.load(modules):
                 return Linked(code), more
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
             pass  # its checksum is right and it is no code: whoever wrote it, it is written anew
     code, more = write()
     result = Linked(code)
