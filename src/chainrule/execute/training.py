@@ -24,6 +24,12 @@ PREDICTION_ROWS = 1024
 class TrainingReference(Reference):
     """The reference executor with training programs."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """An executor is one for a process: a copy, or what comes out of a pickle, is the one that is here."""
+        from chainrule.execute.choice import get_executor
+
+        return get_executor, (self.name,)
+
     def call(self, graph: Graph, *arguments: Any) -> Any:
         """Run a graph on nested arguments and return its nested result."""
         leaves, structure = flatten(arguments)

@@ -65,12 +65,12 @@ class _Writer:
     def graph(self, graph: Graph) -> bytes:
         """Return the digest of a graph: its table of distinct encodings, and one list of whole numbers."""
         nodes = graph.nodes
-        position = {id(node): i for i, node in enumerate(nodes)}
+        position = {node: i for i, node in enumerate(nodes)}
         number_of: dict[bytes, int] = {}  # encoding -> its place in the table, in order of first use
         ops: dict[int, int] = {}
         types: dict[int, int] = {}
         numbers: list[int] = []
-        put = numbers.extend
+        put, place = numbers.extend, position.__getitem__
         for node in nodes:
             op, kind, operands = node.op, node.type, node.operands
             code = ops.get(id(op))
@@ -79,16 +79,11 @@ class _Writer:
             form = types.get(id(kind))
             if form is None:
                 form = types[id(kind)] = number_of.setdefault(self.value(kind), len(number_of))
-            if node.attributes:
-                text = self.attributes(node)
-                more = number_of.setdefault(text, len(number_of)) + 1
-            else:
-                more = 0
-            put((code, form, more, len(operands)))
-            put([position[id(operand)] for operand in operands])
+            more = number_of.setdefault(self.attributes(node), len(number_of)) + 1 if node.attributes else 0
+            put((code, form, more, len(operands), *map(place, operands)))
         self._check_closed(graph, nodes)
         for ends in (graph.inputs, graph.outputs):
-            put((len(ends), *(position[id(node)] for node in ends)))
+            put((len(ends), *map(place, ends)))
         words = array("Q", numbers)
         if sys.byteorder == "big":
             words.byteswap()
@@ -102,20 +97,20 @@ class _Writer:
 
     @staticmethod
     def _check_closed(graph: Graph, nodes: tuple[Node, ...]) -> None:
-        mine = {id(node) for node in graph.inputs}
-        if any(node.op is INPUT and id(node) not in mine for node in nodes):
+        mine = set(graph.inputs)
+        if any(node.op is INPUT and node not in mine for node in nodes):
             raise Undigestible("the graph reads an input of an enclosing trace, so what it means is decided elsewhere")
 
     def attributes(self, node: Node) -> bytes:
         """Return the encoding of a node's attributes, in the order of their names."""
         attributes = node.attributes
-        parts = [b"{%d:" % len(attributes)]
+        text = b"{%d:" % len(attributes)
         for name in sorted(attributes) if len(attributes) > 1 else attributes:
             try:
-                parts.append(_text(name) + self.value(attributes[name]))
+                text += _text(name) + self.value(attributes[name])
             except Undigestible as error:
                 raise Undigestible(f"{node.op.name}: its attribute {name} is {error}") from None
-        return b"".join(parts)
+        return text
 
     def value(self, value: Any) -> bytes:
         """Return the encoding of a value, which tells its type and where it ends."""

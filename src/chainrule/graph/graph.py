@@ -74,6 +74,12 @@ class Graph:
 
         return graph_to_json(self)
 
+    def __copy__(self) -> Graph:
+        return self  # it never changes
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Graph:
+        return self
+
 
 def topological(outputs: Iterable[Node], first: Iterable[Node] = ()) -> list[Node]:
     """Return all nodes that the outputs need, operands before users, without recursion (graphs may be deep)."""

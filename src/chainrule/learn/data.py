@@ -42,7 +42,7 @@ def make_rows(data: Any, what: str, dtype: Any = None) -> dict[str, Array]:
 
 def _as_float(array: Array, dtype: Any) -> Array:
     with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is then refused by its place
-        return array.astype(dtype)
+        return array.astype(dtype, copy=False)
 
 
 def require_finite(array: Array, what: str, counted: Any = True, before: str = "training") -> None:

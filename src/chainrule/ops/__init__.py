@@ -1,5 +1,6 @@
 """The table of primitives: the only place an operation is defined. Importing it puts arithmetic on traced values."""
 
+import copyreg
 from typing import Any
 
 from chainrule.graph import Graph, make_graph
@@ -90,6 +91,14 @@ _install()
 def graph_from_json(document: Any) -> Graph:
     """Read a graph that ``Graph.to_json`` wrote; raise GraphFormatError for a foreign, newer or damaged one."""
     return _read_graph(document, TABLE)
+
+
+def _as_document(graph: Graph) -> tuple[Any, ...]:
+    """What pickle makes of a graph: its document, which knows operations by name, and is not as deep as a graph is."""
+    return graph_from_json, (graph.to_json(),)
+
+
+copyreg.pickle(Graph, _as_document)
 
 
 __all__ = [

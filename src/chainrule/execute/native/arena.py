@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.execute.native import library, link
-from chainrule.execute.native.code import Call, Code
-from chainrule.execute.native.layout import ITEM_BYTES, Extent, Slot
+from chainrule.execute.native.code import Call, Calls, Code
+from chainrule.execute.native.layout import ITEM_BYTES, Slot
 from chainrule.graph.types import DTYPES
 
 Array = np.ndarray[Any, Any]
@@ -24,11 +24,6 @@ TILE_ROWS, LINE = 6, 16
 """Pieces of a product are whole tiles; those of other loops whole cache lines."""
 
 
-def coefficients(extents: Sequence[Extent]) -> Array:
-    """Return extents as a table: fixed, rows, square, start."""
-    return np.array([(e.fixed, e.rows, e.square, e.start) for e in extents], np.int64).reshape(-1, 4)
-
-
 def at(table: Array, n: int, start: int = 0) -> Array:
     """Return the numbers that a table of extents stands for."""
     result: Array = table @ np.array([1, n, n * n, start], np.int64)
@@ -38,31 +33,35 @@ def at(table: Array, n: int, start: int = 0) -> Array:
 class Section:
     """A list of calls, made ready to be bound to a number of rows."""
 
-    def __init__(self, calls: Sequence[Call], slots: Sequence[Slot], addresses: Mapping[str, int]) -> None:
-        self.calls = calls
-        self.kernels = np.array([addresses[c.kernel] for c in calls], np.int64)
-        self.arguments = coefficients([a for c in calls for a in c.arguments])
-        place = 0
-        for call in calls:
-            for number, op, dtype in call.routines:
-                self.arguments[place + number, 0] = library.address(op, dtype)
-            place += len(call.arguments)
-        self.starts = np.cumsum([0, *(len(c.arguments) for c in calls)])[:-1]
-        self.extents = coefficients([c.extent for c in calls])
-        self.per = np.array([c.per for c in calls], np.int64)
-        self.divisible = np.array([c.divisible for c in calls], bool)
-        self.cost_each = np.array([c.cost[0] for c in calls])
-        self.cost_of = coefficients([c.cost[1] for c in calls])
-        self.grain = np.array([TILE_ROWS if c.kernel.startswith("multiply") else LINE for c in calls], np.int64)
-        self.rows_from = np.array([c.rows_from for c in calls], np.int64)
-        self.rows_below = np.array([c.rows_below or np.iinfo(np.int64).max for c in calls], np.int64)
+    def __init__(self, calls: Calls, slots: Sequence[Slot], addresses: Mapping[str, int]) -> None:
+        self._calls = calls
+        self.kernels = np.array([addresses[kernel] for kernel in calls.kernels], np.int64)
+        self.arguments = calls.arguments
+        if calls.routines:
+            self.arguments = self.arguments.copy()
+            for place, op, dtype in calls.routines:
+                self.arguments[place, 0] = library.address(op, dtype)
+        self.starts = calls.starts[:-1]
+        self.extents = calls.column("extent")
+        self.per = calls.column("per")
+        self.divisible = calls.column("divisible") != 0
+        self.cost_each = calls.costs
+        self.cost_of = calls.column("cost_of")
+        self.grain = np.array([TILE_ROWS if k.startswith("multiply") else LINE for k in calls.kernels], np.int64)
+        self.rows_from = calls.column("rows_from")
+        below = calls.column("rows_below")
+        self.rows_below = np.where(below == 0, np.iinfo(np.int64).max, below)
         self._bounds: dict[tuple[int, int, int], Bound] = {}
         lives: dict[int, list[int]] = {}
-        for i, call in enumerate(calls):
-            for slot in call.touched:
-                if slots[slot].purpose == "temporary":
-                    lives.setdefault(slot, []).append(i)
+        for i, slot in calls.touching():
+            if slots[slot].purpose == "temporary":
+                lives.setdefault(slot, []).append(i)
         self.temporaries = sorted(((uses[0], uses[-1], slot) for slot, uses in lives.items()))
+
+    @property
+    def calls(self) -> list[Call]:
+        """The calls one by one, for those who look at them."""
+        return self._calls.each()
 
     def bind(self, n: int, threads: int = 1, start: int = 0) -> Bound:
         """Return records and arguments for n rows, from row ``start`` of a batch that is measured in tiles."""
@@ -129,10 +128,9 @@ class Linked:
     """Code whose kernels are in memory: sections ready to be bound."""
 
     def __init__(self, code: Code) -> None:
-        self.code = code
         self.slots = code.slots
         addresses = link.require(code.kernels, code.units)
-        self.sections = {name: Section(calls, code.slots, addresses) for name, calls in code.sections.items()}
+        self.sections = {name: Section(calls, code.slots, addresses) for name, calls in code.tables.items()}
 
     def of(self, purpose: str) -> list[Slot]:
         """Return the slots of a purpose, in order."""

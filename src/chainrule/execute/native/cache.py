@@ -220,8 +220,13 @@ class _File(NamedTuple):
     used: float
 
 
+def is_key(text: str) -> bool:
+    """Is this what a key looks like?"""
+    return _KEY.fullmatch(text) is not None
+
+
 def _check_key(key: str) -> None:
-    if not _KEY.fullmatch(key):
+    if not is_key(key):
         raise ValueError(f"{key!r} is not a key: 16 to 128 of the digits 0-9a-f")
 
 

@@ -86,7 +86,7 @@ class Compiler:
         name = f"k{blake2b(text.encode(), digest_size=12).hexdigest()}"
         self.units[name] = text.replace("@KERNEL(", f"@{name}(", 1)
         for unit in [u for dtype in ("f32", "f64") for u in matmul.units(dtype) if f"@{u}(" in text]:
-            self.units[unit] = matmul.unit_text(unit, self.vector_bytes)
+            self.units[unit] = ""  # written where it is linked: once, for all programs
         extent = as_extent(frame.extent)
         self.calls.append(Call(
             name, tuple(frame.arguments), extent, 1, divisible, cost, tuple(sorted(frame.touched)),
@@ -96,7 +96,7 @@ class Compiler:
     def call(self, unit: str, arguments: Sequence[Extent], touched: Sequence[int], **more: Any) -> None:
         """Add a stage that calls one of the functions for products."""
         for name in matmul.units(unit.split("_")[1]):
-            self.units[name] = matmul.unit_text(name, self.vector_bytes)
+            self.units[name] = ""
         self.calls.append(Call(unit, tuple(arguments), touched=tuple(sorted(touched)), **more))
 
     def compile(self, graph: Graph) -> Code:

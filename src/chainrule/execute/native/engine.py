@@ -2,25 +2,56 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
+from hashlib import blake2b
 from typing import Any
+
+from chainrule.execute.native import cache as cache_of_code
+from chainrule.execute.native.recipe import recipe
 
 WIDE_FEATURES = ("avx512f", "avx512bw", "avx512vl", "avx512dq")
 """What a CPU must have for vectors of 64 bytes: masks on bytes and on shorter vectors too."""
+
+HOST = {"cpu": str, "features": str, "vector_bytes": int, "fma": bool}
+
+LLVM_WITH_OPTION = 20, 22
+"""Versions of LLVM that are known to have the option -disable-lsr."""
 
 
 @cache
 def missing() -> str:
     """Return why this machine cannot run native code, or ''."""
     try:
-        import llvmlite.binding  # noqa: F401  (only whether it can be loaded is asked)
+        known = known_host()
     except (ImportError, OSError) as error:
         return f"llvmlite cannot be loaded ({error})"
-    if not host()["fma"]:
-        return f"this CPU ({host()['cpu']}) has no fused multiply-add"
-    return ""
+    return "" if known["fma"] else f"this CPU ({known['cpu']}) has no fused multiply-add"
+
+
+@cache
+def known_host() -> dict[str, Any]:
+    """Return what ``host`` says, from the cache where LLVM is not loaded.
+
+    Loading LLVM takes longer than everything else, and who finds all code stored does not need it. The recipe tells
+    this very library and this CPU from all others, so what is stored under it was found by loading it here.
+    """
+    made = recipe()
+    if made is None:
+        return host()
+    key = blake2b(b"host" + made, digest_size=20).hexdigest()
+    if "llvmlite" not in sys.modules and (payload := cache_of_code.load(key)):
+        with suppress(ValueError, KeyError, TypeError, RecursionError):
+            found = json.loads(payload)
+            if found["vector_bytes"] in (16, 32, 64):
+                return {name: kind(found[name]) for name, kind in HOST.items()}
+    asked = host()
+    cache_of_code.store(key, json.dumps(asked).encode())
+    return asked
 
 
 @cache
@@ -56,8 +87,8 @@ def host() -> dict[str, Any]:
     return {"cpu": llvm.get_host_cpu_name(), "features": features.flatten(), "vector_bytes": width, "fma": fused}
 
 
-def to_object(text: str) -> bytes:
-    """Compile IR text to an object file."""
+def to_object(text: str, thorough: bool = True) -> bytes:
+    """Compile IR text to an object file; where that need not be ``thorough``, in half the time."""
     import llvmlite.binding as llvm
 
     machine = target_machine()
@@ -65,7 +96,27 @@ def to_object(text: str) -> bytes:
     module.triple = machine.triple
     module.data_layout = str(machine.target_data)
     module.verify()
-    return bytes(machine.emit_object(module))
+    with nullcontext() if thorough else _without_strength_reduction():
+        return bytes(machine.emit_object(module))
+
+
+@contextmanager
+def _without_strength_reduction() -> Iterator[None]:
+    """Leave out a pass that takes 45 % of the time: the kernels' addresses are simple as they are written.
+
+    The option is the whole process's, so it holds for the time of one compilation only. It is asked for in versions of
+    LLVM that have it: where an option is unknown, LLVM ends the process.
+    """
+    import llvmlite.binding as llvm
+
+    if not LLVM_WITH_OPTION[0] <= llvm.llvm_version_info[0] <= LLVM_WITH_OPTION[1]:
+        yield
+        return
+    llvm.set_option("", "-disable-lsr")
+    try:
+        yield
+    finally:
+        llvm.set_option("", "-disable-lsr=false")
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -10,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from chainrule.errors import ExecutionError
-from chainrule.execute.native import conductor
+from chainrule.execute.native import conductor, link
 from chainrule.execute.native.function import STATUS, NativeFunction, write_function
 from chainrule.execute.native.pool import helpers
 from chainrule.execute.native.program import NativeProgram, NativeState, write_program
@@ -36,25 +37,26 @@ class Native(TrainingReference):
     def __init__(self) -> None:
         super().__init__()
         self._functions: WeakKeyDictionary[Graph, NativeFunction] = WeakKeyDictionary()
-        self._programs: dict[bool, WeakKeyDictionary[Program, NativeProgram]] = {
-            tiled: WeakKeyDictionary() for tiled in (False, True)
-        }
+        self._programs: WeakKeyDictionary[Program, dict[tuple[bool, bool], NativeProgram]] = WeakKeyDictionary()
 
     def compile(self, graph: Graph) -> NativeFunction:
         """Return the machine code of a graph, compiled when it is first asked for."""
         found = self._functions.get(graph)
         if found is None:
-            code, _ = linked("function", [graph], lambda: write_function(graph))
-            found = self._functions[graph] = NativeFunction(graph, code)
+            with link.lock:  # threads that ask at once wait for the one that compiles
+                found = self._functions.get(graph)
+                if found is None:
+                    code, _ = linked("function", [graph], lambda: write_function(graph))
+                    found = self._functions[graph] = NativeFunction(graph, code)
         return found
 
     def prepare(self, graph: Graph) -> Callable[[Sequence[Array], int], list[Array]]:
         """Return a graph's machine code as a function of contiguous arrays of its types and the number of rows."""
-        return self.compile(graph).call
+        return partial(self.compile(graph).call, graph)
 
     def run(self, graph: Graph, arrays: Sequence[Any], rows: int | None = None) -> list[Array]:
         """Return the graph's outputs for the given inputs."""
-        return self.compile(graph)(arrays, rows)
+        return self.compile(graph)(graph, arrays, rows)
 
     def run_prepared(
         self, graph: Graph, arrays: Sequence[Any], row_by_row: bool = False, rows: int | None = None
@@ -64,17 +66,20 @@ class Native(TrainingReference):
 
     def run_rows(self, graph: Graph, arrays: Sequence[Any], x: Array) -> list[Array]:
         """Return the outputs for many rows of x; a row's bits do not depend on the rows beside it."""
-        return self.compile(graph).rows(arrays, x, PREDICTION_ROWS, cpu_count())
+        return self.compile(graph).rows(graph, arrays, x, PREDICTION_ROWS, cpu_count)
 
-    def compile_program(self, program: Program, tiled: bool = False) -> NativeProgram:
-        """Return the machine code of a training program, compiled when it is first asked for."""
-        known = self._programs[tiled]
-        found = known.get(program)
-        if found is None:
-            graphs = [program.measure, program.apply, program.evaluate]
-            code, slots = linked(f"program {tiled}", graphs, lambda: write_program(program, tiled))
-            found = known[program] = NativeProgram(code, slots)
-        return found
+    def compile_program(self, program: Program, tiled: bool = False, evaluated: bool = True) -> NativeProgram:
+        """Return the machine code of a training program, compiled when it is first asked for.
+
+        Where no rows are held out nothing is ``evaluated``, and its code need not be made.
+        """
+        with link.lock:
+            known = self._programs.setdefault(program, {})
+            if (tiled, evaluated) not in known:
+                graphs = [program.measure, program.apply, *([program.evaluate] if evaluated else [])]
+                code, slots = linked(f"program {tiled}", graphs, lambda: write_program(program, tiled, evaluated))
+                known[tiled, evaluated] = NativeProgram(code, slots)
+            return known[tiled, evaluated]
 
     def state_of(
         self,
@@ -90,7 +95,8 @@ class Native(TrainingReference):
         state = loop.machine
         if not isinstance(state, NativeState) or state.source is not program:
             rows = min(plan.batch_size, len(training["x"]))
-            compiled = self.compile_program(program, not program.whole_batch and (plan.tile_rows or rows) < rows)
+            tiled = not program.whole_batch and (plan.tile_rows or rows) < rows
+            compiled = self.compile_program(program, tiled, validation is not None)
             state = loop.machine = NativeState(
                 compiled, program, plan, loop, settings, training, validation, threads or cpu_count()
             )

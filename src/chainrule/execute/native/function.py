@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from chainrule.execute.native import conductor, link
 from chainrule.execute.native.arena import Buffers, Linked
 from chainrule.execute.native.code import Code
 from chainrule.execute.native.compile import Compiler
+from chainrule.execute.native.pool import side_by_side
 from chainrule.execute.native.settings import debugging, vector_bytes
 from chainrule.execute.reference import bind_rows
 from chainrule.execute.training import EXECUTOR as REFERENCE
@@ -71,10 +72,12 @@ class Entry:
 
 
 class NativeFunction:
-    """A compiled graph. Stateless: every call has buffers of its own, so threads may call it at once."""
+    """A compiled graph. Stateless: every call has buffers of its own, so threads may call it at once.
+
+    It is kept for as long as its graph is there, so it must not hold the graph itself: who calls it has it.
+    """
 
     def __init__(self, graph: Graph, linked: Linked) -> None:
-        self.graph = graph
         self.linked = linked
         self.section = linked.sections["run"]
         self._call = _RUN(link.address("run"))
@@ -87,11 +90,11 @@ class NativeFunction:
         self.arrays = np.array([*self._inputs, *self._outputs], np.int64)
         self._spare: list[Entry] = []
 
-    def __call__(self, arrays: Sequence[Any], rows: int | None = None) -> list[Array]:
+    def __call__(self, graph: Graph, arrays: Sequence[Any], rows: int | None = None) -> list[Array]:
         given = [np.asarray(a, order="C") for a in arrays]
-        return self.call(given, bind_rows(self.graph, given, rows) or 0)
+        return self.call(graph, given, bind_rows(graph, given, rows) or 0)
 
-    def call(self, given: Sequence[Array], n: int) -> list[Array]:
+    def call(self, graph: Graph, given: Sequence[Array], n: int) -> list[Array]:
         """Return the outputs for contiguous arrays of the graph's types, of n rows; nothing is checked again."""
         outputs = [np.empty(resolve_shape(shape, n) if open_ else shape, dtype) for shape, dtype, open_ in self._kinds]
         try:
@@ -108,24 +111,24 @@ class NativeFunction:
         status = self._enter(entry.address)
         if status:
             entry.buffers.status[0] = 0
-            self._spare.append(entry)
-            self._explain(status, given, n)
         self._spare.append(entry)
+        if status:
+            self._explain(graph, status, given, n)
         return outputs
 
-    def rows(self, arrays: Sequence[Any], x: Array, tile: int, threads: int) -> list[Array]:
+    def rows(self, graph: Graph, arrays: Sequence[Any], x: Array, tile: int, threads: Callable[[], int]) -> list[Array]:
         """Return the outputs for many rows ``x``, the last input: tile after tile, if they are many on several threads.
 
         Every output must have one row for each row of x, which depends on no other row.
         """
         given = [np.asarray(a, order="C") for a in (*arrays, x)]
-        n = bind_rows(self.graph, given) or 0
+        n = bind_rows(graph, given) or 0
         if n <= tile:
-            return self(given)
+            return self.call(graph, given, n)
         outputs = [np.empty(resolve_shape(shape, n), dtype) for shape, dtype, _ in self._kinds]
         todo = iter(range(0, n, tile))
         lock = threading.Lock()
-        problems: list[int] = []
+        problems: list[int | BaseException] = []
 
         def work() -> None:
             buffers = Buffers(self.linked, {"run": tile}, debugging())
@@ -146,20 +149,17 @@ class NativeFunction:
                 if status:
                     problems.append(status)
 
-        helpers = [threading.Thread(target=work) for _ in range(min(threads, n // tile) - 1)]
-        for helper in helpers:
-            helper.start()
-        work()
-        for helper in helpers:
-            helper.join()
-        if problems:
-            self._explain(problems[0], given, None)
+        side_by_side(work, min(threads(), n // tile), problems)
+        for problem in problems:
+            if isinstance(problem, BaseException):
+                raise problem
+            self._explain(graph, problem, given, None)
         return outputs
 
-    def _explain(self, status: int, given: Sequence[Any], rows: int | None) -> None:
+    def _explain(self, graph: Graph, status: int, given: Sequence[Any], rows: int | None) -> None:
         """Raise what the reference executor raises, which says where; or what went wrong here."""
         if status != OUT_OF_BOUNDS:
-            REFERENCE.run(self.graph, given, rows)
+            REFERENCE.run(graph, given, rows)
         raise ExecutionError(
             f"native code stopped ({STATUS.get(status, status)}), where the reference executor does not"
         )

@@ -1,20 +1,27 @@
-"""Kernels and their addresses: equal text is compiled once a process, whichever program asked for it.
+"""Kernels and their addresses: equal text is compiled once, whichever program, or earlier process, asked for it.
 
-Kernels that are compiled together form a *module*: one object file, which is stored for the next process too.
+Kernels that are compiled together form a *module*: one object file, which is stored for the next process too. An
+*index* says in which stored module each kernel lies, so that a new network compiles only what no other one had.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import struct
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
+from typing import Any
 
 from chainrule.execute.native import cache, conductor, engine, matmul
+from chainrule.execute.native.image import Image, image_of, place
 from chainrule.execute.native.recipe import recipe
 from chainrule.execute.native.settings import vector_bytes
 
-_lock = threading.RLock()
+lock = threading.RLock()
+"""Held by the one thread that compiles or links."""
 _addresses: dict[str, int] = {}
 _libraries: list[engine.Library] = []
 _homes: dict[str, str] = {}
@@ -26,6 +33,11 @@ GROUPS = {
 }
 """What is compiled together, once, for all programs."""
 _GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
+MOST_INDEXED = 8192
+"""The index holds so many kernels at most; the oldest go first."""
+
+if hasattr(os, "register_at_fork"):  # a child must not find LLVM halfway through something that nobody goes on with
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 
 
 def address(name: str) -> int:
@@ -37,23 +49,27 @@ def address(name: str) -> int:
 def require(names: Iterable[str], units: Mapping[str, str]) -> dict[str, int]:
     """Return the addresses of kernels; those not yet compiled in this process are compiled in one go."""
     names = list(names)
-    with _lock:
+    with lock:
         _require_groups([*units, *names])
-        missing = sorted(u for u in units if u not in _addresses)
+        missing = [u for u in units if u not in _addresses]
         if missing:
-            _module(missing, lambda: merged([units[u] for u in missing]))
+            _find(missing)
+            missing = sorted(u for u in missing if u not in _addresses)
+        if missing:
+            key = _module(missing, lambda: merged([units[u] for u in missing]), thorough=False)
+            _remember(missing, key)
         return {name: _addresses[name] for name in names}
 
 
 def homes(names: Iterable[str]) -> list[str]:
     """Return the keys of the stored modules in which kernels lie; those that belong to all programs are left out."""
-    with _lock:
+    with lock:
         return sorted({_homes[name] for name in names if name not in _GROUP_OF})
 
 
 def load(keys: Iterable[str]) -> bool:
     """Link stored modules, if they are all there; says whether they were."""
-    with _lock:
+    with lock:
         here = set(_homes.values())
         return all(key in here or _load(key) for key in keys)
 
@@ -87,36 +103,103 @@ def merged(texts: Iterable[str]) -> str:
     return "\n".join([*outside, *defined]) + "\n"
 
 
-def _module(names: Sequence[str], text: Callable[[], str]) -> None:
-    """Link a module of these kernels, from the store or newly compiled."""
+# --- modules ----------------------------------------------------------------------------------------------------------
+
+
+def _key(what: bytes, made: bytes | None) -> str:
+    return blake2b(what + (made or b""), digest_size=20).hexdigest()
+
+
+def _module(names: Sequence[str], text: Callable[[], str], thorough: bool = True) -> str:
+    """Link a module of these kernels, from the store or newly compiled; returns its key."""
     made = recipe()
-    key = blake2b(b"module" + (made or b"") + "\n".join(names).encode(), digest_size=20).hexdigest()
+    key = _key(b"module " + "\n".join(names).encode(), made)
     if made is not None and _load(key):
-        return
+        return key
     ir = text()
     calls = [u for u in _GROUP_OF if u not in names and f"@{u}(" in ir]
-    image = engine.to_object(ir)
-    _link(names, image, calls, key)
+    data = engine.to_object(ir, thorough)
+    image = image_of(data)
+    head: list[Any]
+    if image is None:
+        head, body = [list(names), calls, None], data
+    else:
+        places = {name: image.symbols[name] for name in names}
+        head, body = [list(names), calls, [places, image.cells]], image.code
+    _link(head, body, key)
     if made is not None:
-        head = json.dumps([list(names), calls]).encode()
-        cache.store(key, b"".join([len(head).to_bytes(8, "little"), head, image]))
+        written = json.dumps(head, separators=(",", ":")).encode()
+        cache.store(key, b"".join([len(written).to_bytes(8, "little"), written, body]))
+    return key
 
 
 def _load(key: str) -> bool:
+    """Link a stored module; says whether it was there. What cannot be linked counts as missing."""
     payload = cache.load(key)
     if payload is None:
         return False
     start = 8 + int.from_bytes(payload[:8], "little")
-    names, calls = json.loads(payload[8:start])
-    _link(names, payload[start:], calls, key)
+    try:
+        _link(json.loads(payload[8:start]), payload[start:], key)
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError, RuntimeError, struct.error):
+        return False
     return True
 
 
-def _link(names: Sequence[str], image: bytes, calls: Iterable[str], key: str) -> None:
-    calls = list(calls)
+def _link(head: Any, body: bytes, key: str) -> None:
+    """Put a module into memory: kernels, the kernels of other modules that they call, and the image's tables.
+
+    Without tables it is an object file, which LLVM links.
+    """
+    names, calls, tables = head
     _require_groups(calls)
-    library = engine.Library(image, *names, imports={name: _addresses[name] for name in calls})
-    _libraries.append(library)
-    for name in names:
-        _addresses[name] = library.address(name)
-        _homes[name] = key
+    imports = {name: _addresses[name] for name in calls}
+    if tables is None:
+        library = engine.Library(body, *names, imports=imports)
+        _libraries.append(library)
+        found = {name: library.address(name) for name in names}
+    else:
+        places = place(Image(body, *tables), imports)
+        found = {name: places[name] for name in names}
+    for name, where in found.items():  # what is known already stays: its address may be in use
+        _addresses.setdefault(name, where)
+        _homes.setdefault(name, key)
+
+
+# --- the index --------------------------------------------------------------------------------------------------------
+
+
+def _index(made: bytes) -> dict[str, str]:
+    """Return in which stored module each kernel lies that any process has compiled."""
+    payload = cache.load(_key(b"index", made))
+    try:
+        found = json.loads(payload) if payload else {}
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {name: key for name, key in found.items() if isinstance(key, str) and cache.is_key(key)}
+
+
+def _find(names: Iterable[str]) -> None:
+    """Link the stored modules in which kernels lie that are not here yet: those with most of them first."""
+    made = recipe()
+    if made is None:
+        return
+    index = _index(made)
+    where = {name: index[name] for name in names if name in index}
+    while where:
+        counts = Counter(where.values())
+        best = max(counts, key=lambda key: (counts[key], key))
+        _load(best)
+        where = {name: key for name, key in where.items() if key != best and name not in _addresses}
+
+
+def _remember(names: Iterable[str], key: str) -> None:
+    """Add kernels to the index; where two processes do that at once, one of them does it in vain."""
+    made = recipe()
+    if made is None or cache.folder() is None:
+        return
+    index = {**_index(made), **dict.fromkeys(names, key)}
+    newest = dict(list(index.items())[-MOST_INDEXED:])
+    cache.store(_key(b"index", made), json.dumps(newest, separators=(",", ":")).encode())

@@ -120,7 +120,7 @@ def _scaled(b: VectorBuilder, p: Value, k: Value, bits: Value) -> Value:
 
 def _scale_instruction(p: Value) -> str:
     """Return the name of the instruction p·2ᵏ for vectors of this width, or ''."""
-    if "+avx512vl" not in engine.host()["features"].split(","):
+    if "+avx512vl" not in engine.known_host()["features"].split(","):
         return ""
     letter = "s" if p.dtype == "f32" else "d"
     if p.lanes == 1:

@@ -2,7 +2,7 @@
 
 They sleep in Python between the slices of a training run, and only within a slice do they wait in native code for
 pieces of a kernel. The thread that shares a kernel out works on it too, so a helper that the machine has no room for
-costs nothing but its help.
+costs nothing but its help; nor does one that cannot be started.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import ctypes
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from chainrule.execute.native import conductor, link
 from chainrule.execute.native.arena import aligned
@@ -21,24 +22,27 @@ _WORK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
 
 
 class Pool:
-    """Helpers for one slice of one training run at a time."""
+    """Helpers for one slice of one training run at a time; fewer than asked for, where no more can be started."""
 
     def __init__(self, helpers: int) -> None:
         self.memory = aligned(conductor.POOL_SIZE + 8 * (helpers + 1), "i64")
         self.address = int(self.memory.ctypes.data)
         self._work = _WORK(link.address("work"))
         self._left = threading.Semaphore(0)
-        self.helpers = helpers
         self.taken = threading.Lock()
         self.memory[conductor.POOL["yield"]] = _yield_address()
-        self.memory[conductor.POOL["threads"]] = helpers + 1
-        self._start = [threading.Semaphore(0) for _ in range(helpers)]
+        self._start: list[threading.Semaphore] = []
         for i in range(helpers):
-            threading.Thread(target=self._help, args=(i,), name=f"chainrule-{i + 1}", daemon=True).start()
+            start = threading.Semaphore(0)
+            helper = threading.Thread(target=self._help, args=(start, i), name=f"chainrule-{i + 1}", daemon=True)
+            if not _started(helper):
+                break
+            self._start.append(start)
+        self.memory[conductor.POOL["threads"]] = len(self._start) + 1
 
-    def _help(self, number: int) -> None:
+    def _help(self, start: threading.Semaphore, number: int) -> None:
         while True:
-            self._start[number].acquire()
+            start.acquire()
             self._work(self.address, number + 1)
             self._left.release()
 
@@ -51,7 +55,7 @@ class Pool:
     def end(self) -> None:
         """Send the helpers away, and wait until all have left."""
         self.memory[conductor.POOL["leave"]] = 1
-        for _ in range(self.helpers):
+        for _ in self._start:
             self._left.acquire()
 
 
@@ -80,6 +84,37 @@ def helpers(threads: int) -> Iterator[int]:
             pool.end()
     finally:
         pool.taken.release()
+
+
+def side_by_side(work: Callable[[], None], threads: int, problems: list[Any]) -> None:
+    """Run a function on this thread and on others at once; what any of them raises is added to ``problems``.
+
+    The function must look at ``problems``, and come to an end where there are any. Ctrl-C is raised here, but not
+    before the others have ended: they write to memory that the caller is about to let go.
+    """
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:
+            problems.append(error)
+
+    others = [threading.Thread(target=guarded, name=f"chainrule-rows-{i + 1}") for i in range(threads - 1)]
+    others = [thread for thread in others if _started(thread)]
+    try:
+        guarded()
+    finally:
+        for thread in others:
+            thread.join()
+
+
+def _started(thread: threading.Thread) -> bool:
+    """Start a thread, if the system lets us have one more, and the interpreter is not being taken down."""
+    try:
+        thread.start()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _forget() -> None:

@@ -30,12 +30,12 @@ ORDER_NUMBERS = 1 << 16
 EPOCHS_A_CALL = 1024
 
 
-def write_program(program: Program, tiled: bool = False) -> tuple[Code, dict[str, Any]]:
+def write_program(program: Program, tiled: bool = False, evaluated: bool = True) -> tuple[Code, dict[str, Any]]:
     """Write the stages of a training program; returns the code, and which slots hold what.
 
     With ``tiled``, a batch is measured in tiles whose sums are added up in order.
     """
-    return _Writer(program).write(tiled)
+    return _Writer(program).write(tiled, evaluated)
 
 
 class _Writer:
@@ -44,8 +44,8 @@ class _Writer:
     def __init__(self, program: Program) -> None:
         self.c = c = Compiler(vector_bytes(), debugging())
         self.measure, self.apply = simplify(program.measure)[0], simplify(program.apply)[0]
-        self.evaluate = simplify(program.evaluate)[0]
-        for graph in (self.measure, self.apply, self.evaluate):
+        self.program = program
+        for graph in (self.measure, self.apply):
             c.refuse(graph)
         assert self.apply.takes is not None
         self.carry_tree, self.setting_tree, self.sums_tree = unflatten(self.apply.takes, list(self.apply.inputs))
@@ -65,7 +65,7 @@ class _Writer:
         self.tiles: dict[str, int] = {}
         self.position: Slot | None = None
 
-    def write(self, tiled: bool) -> tuple[Code, dict[str, Any]]:
+    def write(self, tiled: bool, evaluated: bool) -> tuple[Code, dict[str, Any]]:
         if tiled:
             total = [whole(self.c.slot("sum", node.type), node.type) for node in self.measure.outputs]
             with self.c.section("first"):
@@ -78,8 +78,9 @@ class _Writer:
         else:
             with self.c.section("step"):
                 self._apply(self._measure([None] * len(self.measure.outputs)))
-        with self.c.section("evaluate"):
-            self._evaluate()
+        if evaluated:
+            with self.c.section("evaluate"):
+                self._evaluate()
         return self.c.code(), {
             "carry": [s.index for s in self.carry],
             "settings": [s.index for s in self.settings],
@@ -140,7 +141,8 @@ class _Writer:
         })  # fmt: skip
 
     def _evaluate(self) -> None:
-        c, graph = self.c, self.evaluate
+        c, graph = self.c, simplify(self.program.evaluate)[0]
+        c.refuse(graph)
         assert graph.takes is not None
         assert graph.gives is not None
         parameters, state, settings, batch = unflatten(graph.takes, list(graph.inputs))

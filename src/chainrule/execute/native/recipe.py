@@ -1,6 +1,7 @@
 """What decides which machine code comes out, besides the graph: the other half of a cached object's key.
 
-- chainrule: its version, and the text of every source file that makes graphs or code of them;
+- chainrule: its version, and the text of every source file that makes graphs or code of them (read once: what was
+  found is kept in the cache, under what the file system says about these files);
 - NumPy's version, since constants are folded by NumPy;
 - llvmlite: its version and the size of its LLVM library, looked up in its folder, so that it need not be imported;
 - the machine: operating system, architecture, pointer size, CPU model and every feature of it that the kernel lets
@@ -14,16 +15,21 @@ import os
 import struct
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from functools import cache
 from hashlib import blake2b
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from chainrule import __version__
+from chainrule.execute.native import cache as cache_of_code
 
 FLAGS = ("CHAINRULE_DEBUG", "CHAINRULE_VECTOR_BYTES")
+_SIZE = 20
+_JUST_NOW = 5 * 10**9
 _loaded = time.time_ns()
 _PACKAGE = Path(__file__).parents[2]
 _ROOMS = ("calculus", "execute", "graph", "ops")
@@ -47,7 +53,7 @@ def recipe(vector_bytes: int = 0) -> bytes | None:
 
 
 def _hash(*parts: bytes) -> bytes:
-    state = blake2b(digest_size=20)
+    state = blake2b(digest_size=_SIZE)
     for part in parts:
         state.update(b"%d:%b" % (len(part), part))
     return state.digest()
@@ -70,19 +76,58 @@ def _sources() -> bytes | None:
 
     An edit under a running process would otherwise give the old code the new code's key.
     """
-    package = str(_PACKAGE)
+    files = [_Source(path, os.stat(path)) for room in _ROOMS for path in sorted(_python_files(str(_PACKAGE / room)))]
+    if not files or any(file.about.st_mtime_ns > _loaded for file in files):
+        return None
+    memo = _memo_key(files)
+    known = cache_of_code.load(memo) if memo else None
+    if known is not None and len(known) == _SIZE:
+        return known
     parts: list[bytes] = []
-    for room in _ROOMS:
-        for folder, inside, files in os.walk(_PACKAGE / room):
-            inside.sort()
-            for name in sorted(f for f in files if f.endswith(".py")):
-                path = os.path.join(folder, name)
-                with open(path, "rb", buffering=0) as file:
-                    if os.fstat(file.fileno()).st_mtime_ns > _loaded:
-                        return None
-                    text = file.readall()
-                parts += [path[len(package) :].replace(os.sep, "/").encode(), text]
-    return _hash(*parts) if parts else None
+    for file in files:
+        with open(file.path, "rb", buffering=0) as source:
+            if os.fstat(source.fileno()).st_mtime_ns > _loaded:
+                return None
+            parts += [file.name, source.readall()]
+    found = _hash(*parts)
+    if memo:
+        cache_of_code.store(memo, found)
+    return found
+
+
+class _Source(NamedTuple):
+    """A source file, and what the system says about it."""
+
+    path: str
+    about: os.stat_result
+
+    @property
+    def name(self) -> bytes:
+        return self.path[len(str(_PACKAGE)) :].replace(os.sep, "/").encode()
+
+
+def _python_files(folder: str) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".py"):
+                yield entry.path
+            elif entry.name != "__pycache__" and entry.is_dir():
+                yield from _python_files(entry.path)
+
+
+def _memo_key(files: Sequence[_Source]) -> str:
+    """Return the key under which the hash of these very files is kept, or '' where it cannot be trusted.
+
+    Whatever is written to a file, its time of change moves on, and nothing can set that back. A file that was changed
+    just now is not trusted: another change might have the same time. Windows has no such time.
+    """
+    if os.name == "nt" or any(abs(time.time_ns() - file.about.st_ctime_ns) < _JUST_NOW for file in files):
+        return ""
+    facts = [
+        b"%d %d %d %d %d" % (a.st_dev, a.st_ino, a.st_size, a.st_mtime_ns, a.st_ctime_ns)
+        for a in (file.about for file in files)
+    ]
+    return _hash(b"sources", str(_PACKAGE).encode("utf-8", "surrogateescape"), *facts).hex()
 
 
 def _compiler() -> bytes | None:

@@ -9,7 +9,7 @@ from chainrule.execute.native import engine
 
 def vector_bytes() -> int:
     """Return the width of this machine's vectors."""
-    width: int = engine.host()["vector_bytes"]
+    width: int = engine.known_host()["vector_bytes"]
     return width
 
 

@@ -23,9 +23,12 @@ def linked(purpose: str, graphs: Sequence[Graph], write: Callable[[], tuple[Code
     """
     key = _key(purpose, graphs)
     if key and (payload := cache.load(key)):
-        code, (more, modules) = code_of_bytes(payload)
-        if link.load(modules):
-            return Linked(code), more
+        try:
+            code, (more, modules) = code_of_bytes(payload)
+            if link.load(modules):
+                return Linked(code), more
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
+            pass  # its checksum is right and it is no code: whoever wrote it, it is written anew
     code, more = write()
     result = Linked(code)
     if key and code.constant_bytes() <= MOST_CONSTANTS:
