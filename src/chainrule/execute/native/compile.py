@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
 from chainrule.errors import ExecutionError
-from chainrule.execute.native import library, matmul, nests
+from chainrule.execute.native import debug, library, matmul, nests
 from chainrule.execute.native.code import Call, Code
 from chainrule.execute.native.emit import Function
 from chainrule.execute.native.frame import Frame
@@ -97,6 +98,9 @@ class Compiler:
         """Add a stage that calls one of the functions for products."""
         for name in matmul.units(unit.split("_")[1]):
             self.units[name] = matmul.unit_text(name, self.vector_bytes)
+        if self.debug:
+            unit, text, arguments = debug.checked(unit, arguments, self.slots, self.vector_bytes)
+            self.units[unit] = text
         self.calls.append(Call(unit, tuple(arguments), touched=tuple(sorted(touched)), **more))
 
     def compile(self, graph: Graph) -> Code:
@@ -145,7 +149,8 @@ class Compiler:
         if self._flag_slot is None:
             self._flag_slot = self.slot("temporary", Type("bool"))
         self._flags += 1
-        return View(self._flag_slot, (), (), Extent(self._flags - 1))
+        so_far = replace(self._flag_slot, size=Extent(self._flags))  # for a debug build, which asks how large it is
+        return View(so_far, (), (), Extent(self._flags - 1))
 
     def write(self, graph: Graph, inputs: Mapping[Node, View], targets: Sequence[View | None]) -> list[View]:
         """Write a graph's stages; outputs go to the given targets, or stay where they are computed."""

@@ -60,6 +60,8 @@ class NativeFunction:
             table[index] = array.ctypes.data
         for index, array in zip(self._outputs, outputs, strict=True):
             table[index] = array.ctypes.data
+        if buffers.debug:
+            buffers.poison()  # what an earlier call left there must not help this one
         bound = self.section.bind(n)
         buffers.status[0] = 0
         status = self._call(buffers.address, bound.address, bound.count, None)
