@@ -18,6 +18,7 @@ from .forms import Form, Forms, Overrun, bodies, literal_value
 from .make import Case
 
 Array = np.ndarray[Any, Any]
+VIEWS = ("transpose", "slice", "broadcast", "reshape", "result")
 
 
 class Difference(Exception):
@@ -192,15 +193,11 @@ def order_decides(graph: Graph) -> set[Node]:
     found: set[Node] = set()
     views: set[Node] = set()  # elementwise nodes of which a nest may read a view
     for node in graph.nodes:
-        if any(o in found for o in node.operands):
+        after = any(o in found for o in node.operands)
+        reads = node.op.name in ("sum", "max", "min") and node.type.is_float and node.operands[0] in views
+        if after or reads or any(order_decides(body) for body in bodies(node)):
             found.add(node)
-        elif node.op.name in ("sum", "max", "min") and node.type.is_float and node.operands[0] in views:
-            found.add(node)
-        elif node.op.kind == "region" and any(order_decides(body) for body in bodies(node)):
-            found.add(node)
-        elif node.op.kind == "elementwise" and any(
-            o in views or o.op.name in ("transpose", "slice", "broadcast", "reshape", "result") for o in node.operands
-        ):
+        elif node.op.kind == "elementwise" and any(o in views or o.op.name in VIEWS for o in node.operands):
             views.add(node)
     return found
 

@@ -1,4 +1,4 @@
-"""Makes random graphs: a pool of nodes, to which random operations on nodes of the pool are added, and values for them."""
+"""Makes random graphs, and values for them: random operations are added to a pool, on nodes of the pool."""
 
 from __future__ import annotations
 
@@ -185,7 +185,9 @@ class Maker:
     def outputs(self) -> list[Node]:
         """Return what nothing else reads, and some of what lies between."""
         read = {o for n in self.made for o in n.operands}
-        ends = [n for n in self.made if n not in read or self.chance(0.5 if n.op.name in ("sum", "max", "min") else 0.15)]
+        ends = [
+            n for n in self.made if n not in read or self.chance(0.5 if n.op.name in ("sum", "max", "min") else 0.15)
+        ]
         return ends or list(self.inputs)
 
     def gradients(self, outputs: Sequence[Node]) -> list[Node]:

@@ -1,4 +1,4 @@
-"""The moves of a maker of random graphs: each adds an operation of one family to the pool, or nothing where none fits."""
+"""The moves of a maker of random graphs: each adds an operation of one family, or nothing where none fits."""
 
 from __future__ import annotations
 

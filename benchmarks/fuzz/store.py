@@ -6,8 +6,8 @@ import json
 from hashlib import blake2b
 from pathlib import Path
 
-from chainrule.ops import graph_from_json
 from chainrule.graph.store import array_from_json, array_to_json
+from chainrule.ops import graph_from_json
 
 from .make import Case
 

@@ -171,7 +171,8 @@ class Compiler:
             inside = set(stage.nodes)
             for node in stage.nodes:  # a view may need a copy, which is a stage of its own: before this one begins
                 for operand in node.operands:
-                    if operand not in inside and nests.uniform_literal(operand) is None:
+                    literal = node.op.name not in REDUCTIONS and nests.uniform_literal(operand) is not None
+                    if operand not in inside and not literal:  # what a nest takes as a literal has no view
                         view_of(operand)
             if stage.fused:
                 for node in stage.nodes:
