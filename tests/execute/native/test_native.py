@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,32 +19,12 @@ from chainrule.execute.native import engine
 from chainrule.graph import Type, flatten, n
 
 pytestmark = pytest.mark.skipif(bool(engine.missing()), reason=engine.missing() or "native code runs here")
-ROOT = Path(__file__).parents[3]
 Dense, Sequential = cr.nn.Dense, cr.nn.Sequential
 
 
 @pytest.fixture(scope="module")
 def native() -> Any:
     return get_executor("native")
-
-
-@pytest.fixture(scope="module")
-def fuzz() -> Any:
-    """The fuzzer of benchmarks/, loaded by its path: benchmarks is not part of the package."""
-    spec = importlib.util.spec_from_file_location("chainrule_fuzz", ROOT / "benchmarks" / "fuzz.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["chainrule_fuzz"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.mark.parametrize("block", range(8))
-def test_random_graphs_node_by_node(block: int, fuzz: Any, native: Any) -> None:
-    """`python -m benchmarks.fuzz --graphs 100000` is the long form."""
-    found = [f"seed {seed}: {text}" for seed in range(block * 10, block * 10 + 10) if (text := fuzz.one(seed, native))]
-    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -145,7 +145,9 @@ class Buffers:
         self.table = np.zeros(len(linked.slots), np.int64)
         self.address = int(self.table.ctypes.data)
         self._held: dict[int, Array] = {}
-        self.status = np.zeros(1, np.int64)
+        self.debug = debug
+        self.status = np.zeros(1 + len(linked.slots) * debug, np.int64)
+        """The status of a call; in a debug build after it the bytes of every slot that was given an array."""
         self.hold(linked.slots[0], self.status)
         places = [linked.sections[name].place(linked.slots, n, debug) for name, n in self.rows.items()]
         self._arena = np.empty(max((top for _, top in places), default=0) + 2 * ALIGN, np.uint8)
@@ -167,6 +169,8 @@ class Buffers:
         """Let a slot be an array, which is kept alive."""
         self._held[slot.index] = array
         self.table[slot.index] = array.ctypes.data
+        if self.debug:
+            self.status[1 + slot.index] = array.nbytes
 
     def held(self, index: int) -> Array:
         """Return the array that a slot was given."""

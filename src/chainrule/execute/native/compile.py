@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
 from chainrule.errors import ExecutionError
-from chainrule.execute.native import library, matmul, nests, straight
+from chainrule.execute.native import debug, library, matmul, nests, straight
 from chainrule.execute.native.code import Call, Code
 from chainrule.execute.native.emit import Function
 from chainrule.execute.native.frame import Frame
@@ -97,6 +98,9 @@ class Compiler:
         """Add a stage that calls one of the functions for products."""
         for name in matmul.units(unit.split("_")[1]):
             self.units[name] = ""
+        if self.debug:
+            unit, text, arguments = debug.checked(unit, arguments, self.slots, self.vector_bytes)
+            self.units[unit] = text
         self.calls.append(Call(unit, tuple(arguments), touched=tuple(sorted(touched)), **more))
 
     def compile(self, graph: Graph) -> Code:
@@ -149,7 +153,8 @@ class Compiler:
         if self._flag_slot is None:
             self._flag_slot = self.slot("temporary", Type("bool"))
         self._flags += 1
-        return View(self._flag_slot, (), (), Extent(self._flags - 1))
+        so_far = replace(self._flag_slot, size=Extent(self._flags))  # for a debug build, which asks how large it is
+        return View(so_far, (), (), Extent(self._flags - 1))
 
     def write(self, graph: Graph, inputs: Mapping[Node, View], targets: Sequence[View | None]) -> list[View]:
         """Write a graph's stages; outputs go to the given targets, or stay where they are computed."""
@@ -170,7 +175,8 @@ class Compiler:
             inside = set(stage.nodes)
             for node in stage.nodes:  # a view may need a copy, which is a stage of its own: before this one begins
                 for operand in node.operands:
-                    if operand not in inside and nests.uniform_literal(operand) is None:
+                    literal = node.op.name not in REDUCTIONS and nests.uniform_literal(operand) is not None
+                    if operand not in inside and not literal:  # what a nest takes as a literal has no view
                         view_of(operand)
             if stage.fused:
                 for node in stage.nodes:

@@ -19,8 +19,10 @@ KERNEL = "(ptr, ptr, i64, i64)"
 STATUS_SLOT = 0
 """The slot that holds the status of a call: 0, or the first thing that went wrong."""
 OUT_OF_RANGE, OUT_OF_BOUNDS = 1, 9
-FOREIGN = ("data", "order", "position", "tile")
-"""Slots that hold more rows than a batch has: how many, the kernel does not know."""
+HELD = "data"
+"""Slots that hold more rows than a batch has: how many bytes, a debug build is told beside the status."""
+STEPPED = ("order", "position")
+"""Slots of which a tile of a batch reads its rows alone, from the tile's first row on."""
 
 
 class Frame:
@@ -90,11 +92,31 @@ class Frame:
         place = len(self.arguments)
         name = f"%start{place}"
         self._prologue.append(f"  {name} = getelementptr inbounds i8, ptr {base}, i64 {offset}")
-        if self.debug and view.slot.purpose not in FOREIGN:
-            length = self.argument(view.slot.size * ITEM_BYTES[view.dtype])
-            self._prologue.append(f"  %limit{place} = getelementptr inbounds i8, ptr {base}, i64 {length}")
-            self._bounds[name] = base, f"%limit{place}"
+        if self.debug:
+            self._bounds[name] = base, self._limit(base, view, place)
         return name
+
+    def _limit(self, base: str, view: View, place: int) -> str:
+        """Return the address behind a view's slot."""
+        slot = view.slot
+        if slot.purpose == HELD:
+            sizes, at, length = f"%sizes{place}", f"%sizeat{place}", f"%size{place}"
+            self._prologue.append(f"  {sizes} = load ptr, ptr %slots, align 8")
+            self._prologue.append(f"  {at} = getelementptr inbounds i64, ptr {sizes}, i64 {1 + slot.index}")
+            self._prologue.append(f"  {length} = load i64, ptr {at}, align 8")
+        else:
+            size = Extent(0, 1, 0, 1) if slot.purpose in STEPPED else slot.size
+            length = self.argument(size * ITEM_BYTES[slot.dtype])
+        self._prologue.append(f"  %limit{place} = getelementptr inbounds i8, ptr {base}, i64 {length}")
+        return f"%limit{place}"
+
+    def holds(self, pointer: str, dtype: str, elements: str) -> str:
+        """In a debug build: say, as an i1, whether so many elements from an address lie in its buffer."""
+        low, high = self._bounds[pointer]
+        end = self.f.put(f"getelementptr {IR_TYPE[dtype]}, ptr {pointer}, i64 {elements}")
+        after = self.f.put(f"icmp uge ptr {pointer}, {low}")
+        within = self.f.put(f"icmp ule ptr {end}, {high}")
+        return self.f.put(f"and i1 {after}, {within}")
 
     def cell(self, kind: str) -> str:
         """Return the address of a local variable of the kernel."""

@@ -108,6 +108,8 @@ class NativeFunction:
             words[index] = id(array)
         for index, array in zip(self._outputs, outputs, strict=True):
             words[index] = id(array)
+        if entry.buffers.debug:
+            entry.buffers.poison()  # what an earlier call left there must not help this one
         status = self._enter(entry.address)
         if status:
             entry.buffers.status[0] = 0

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from chainrule.errors import ExecutionError
-from chainrule.execute.native import matmul, nests
+from chainrule.execute.native import debug, matmul, nests
 from chainrule.execute.native.frame import Frame
 from chainrule.execute.native.layout import Extent, View, as_extent, product, scaled
 from chainrule.graph import Dim, Node, Rows, Type
@@ -181,4 +181,8 @@ def _product_inside(c: Compiler, a: View, b: View, target: View, as_it_is: bool)
 def _call(frame: Frame, name: str, arguments: Sequence[str], values: Sequence[str]) -> None:
     kinds = [a.split()[0] for a in arguments]
     frame.f.module.declare(f"void @{name}({', '.join(kinds)})")
-    frame.f.do(f"call void @{name}({', '.join(f'{kind} {value}' for kind, value in zip(kinds, values, strict=True))})")
+    call = f"call void @{name}({', '.join(f'{kind} {value}' for kind, value in zip(kinds, values, strict=True))})"
+    if frame.debug:
+        debug.call_inside(frame, name, arguments, values, call)
+    else:
+        frame.f.do(call)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from chainrule.execute.native import library, nests
+from chainrule.execute.native import debug, library, nests
 from chainrule.execute.native.frame import KERNEL, OUT_OF_RANGE, STATUS_SLOT, Frame, carried_loop, columns, walk
 from chainrule.execute.native.layout import ITEM_BYTES, Extent, View, as_extent, collapse, product, scaled
 from chainrule.execute.native.products import matmul_stages
@@ -204,7 +204,12 @@ def _library(c: Compiler, node: Node, operands: list[View], target: View) -> Non
             at = f.put(f"getelementptr inbounds i64, ptr {table}, i64 {place}")
             f.do(f"store i64 {number}, ptr {at}, align 8")
         f.module.declare(f"void @{unit}{KERNEL}")
-        f.do(f"call void @{unit}(ptr %slots, ptr {table}, i64 0, i64 1)")
+        call = f"call void @{unit}(ptr %slots, ptr {table}, i64 0, i64 1)"
+        if frame.debug:
+            counts = {frame.pointer(v): frame.size(product(v.shape)) for v in (*views, result)}
+            debug.if_inside(frame, dtype, counts, call)
+        else:
+            f.do(call)
     if result is not target:
         c.copy(result, target)
 

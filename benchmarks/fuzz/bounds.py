@@ -1,0 +1,91 @@
+"""How far a native value may be from the reference on the same operands: what each operation's record or docs promise.
+
+Most operations are exact: the same bits, the sign of a zero included. Elementary functions are within the bounds that
+``mathlib`` states, of the function's value computed in the next wider format (in float64: of NumPy's value, which is
+itself off by up to one ulp). Sums and products are within the rounding that any order of additions has.
+
+NaN and Inf must be in the same places, but for two cases in which the order of the additions (or the library) decides:
+
+- a sum or product whose terms' sizes add up to more than the largest number: a partial sum may overflow, or not;
+- a Cholesky factor or triangular solution that any NaN, Inf or overflow enters: LAPACKs skip zeros or not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.graph import Node
+
+Array = np.ndarray[Any, Any]
+ULPS = {
+    "exp": 1, "expm1": 2, "log": 1, "log1p": 2, "tanh": 3, "sigmoid": 3, "softplus": 2, "erf": 2, "sin": 2, "cos": 2,
+    "power": 2,
+}  # fmt: skip
+"""As ``mathlib`` has them; power is within 1 in float32."""
+SLACK = {4: 0.51, 8: 1.01}
+"""Half an ulp to round to float32, or one that NumPy's own float64 functions are off."""
+ZERO_OF_EITHER_SIGN = ("sum", "max", "min", "maximum", "minimum", "matmul", "cholesky", "solve_triangular")
+"""Operations of which a zero's sign is not promised: the order of operands, or of additions, decides."""
+
+
+def expected(node: Node, operands: list[Array], attributes: dict[str, Any]) -> tuple[Array, Any, Any]:
+    """Return the reference value, the largest distance allowed, and where nothing is promised (both may be scalars)."""
+    op = node.op
+    value = np.asarray(op.evaluate(*operands, **attributes))
+    if value.dtype.kind != "f":
+        return value, 0, False
+    if op.name in ULPS:
+        ulps = 1 if op.name == "power" and value.dtype.itemsize == 4 else ULPS[op.name]
+        if value.dtype.itemsize == 4:
+            wide = np.asarray(op.evaluate(*(o.astype(np.float64) for o in operands), **attributes))
+            value = wide.astype(np.float32)
+        return value, (ulps + SLACK[value.dtype.itemsize]) * np.spacing(np.abs(value)), False
+    if op.name in ("sum", "matmul"):
+        return _of_a_sum(op.name, operands, attributes, value)
+    if op.name in ("cholesky", "solve_triangular"):
+        return _of_a_library(op.name, operands, attributes, value)
+    return value, 0, False
+
+
+def _of_a_sum(name: str, operands: list[Array], attributes: dict[str, Any], value: Array) -> tuple[Array, Any, Any]:
+    """Sums are compared with one in a wider format, where there is one; products in float64 with the reference's."""
+    limits = np.finfo(value.dtype)
+    wide = np.float64 if value.dtype.itemsize == 4 else np.longdouble
+    if name == "sum":
+        size = np.sum(_finite_size(operands[0], wide), axis=attributes["axes"])
+        count = operands[0].size // max(value.size, 1)
+        exact = np.sum(operands[0].astype(wide), axis=attributes["axes"])
+    else:
+        size = _finite_size(operands[0], np.float64) @ _finite_size(operands[1], np.float64)
+        count = operands[0].shape[1]
+        exact = operands[0].astype(np.float64) @ operands[1].astype(np.float64)
+        if value.dtype.itemsize == 8:
+            count *= 2  # the reference rounds as well
+    open_ = ~(size < float(limits.max) * (1 - 1e-6))
+    bound = (count + 2) * limits.eps * size + 4 * limits.smallest_subnormal
+    return exact.astype(value.dtype), bound, open_
+
+
+def _finite_size(x: Array, dtype: Any) -> Array:
+    size = np.abs(x).astype(dtype)
+    return np.where(np.isfinite(size), size, 0)
+
+
+def _of_a_library(name: str, operands: list[Array], attributes: dict[str, Any], value: Array) -> tuple[Array, Any, Any]:
+    """The bounds of Higham, "Accuracy and Stability of Numerical Algorithms" (2002), doubled, since both sides round."""
+    limits = np.finfo(value.dtype)
+    n = len(operands[0])
+    lower = np.tril(operands[0]).astype(np.float64)
+    largest = float(limits.max) ** 0.5
+    if not all(np.all(np.abs(o) < largest) for o in (lower, *operands[1:])):
+        return value, np.inf, True
+    if name == "cholesky":  # ‖ΔL‖ ≤ c n ε κ(A) ‖L‖
+        condition = np.linalg.cond(lower + np.tril(lower, -1).T) if n else 1.0
+        return value, 8 * (n + 1) * limits.eps * condition * (np.max(np.abs(value)) if n else 0.0), False
+    if attributes["transposed"]:
+        lower = lower.T
+    inverse = np.abs(np.linalg.inv(lower)) if n else lower  # |x − x̂| ≤ γₙ |T⁻¹| |T| |x̂| (section 8.2)
+    reach = inverse @ np.abs(lower) @ np.abs(value.astype(np.float64))
+    return value, 4 * (n + 1) * limits.eps * reach + 8 * n * limits.smallest_subnormal * (1 + inverse.sum()), False
