@@ -64,7 +64,7 @@ def measure(
         for peak in peaks:
             peak.rates = []
         for number in range(rounds):
-            for form in [*forms, *peaks]:
+            for form in [*forms, *(peaks if work.flops else [])]:
                 if not form.problem:
                     say(f"{key}: round {number + 1} of {rounds}, {form.peer.name} {form.name}")
                     form.rates.append(form.ask("rate", seconds=seconds).get("rate", 0.0))
@@ -77,10 +77,9 @@ def measure(
 @contextmanager
 def peaks(threads: Sequence[int]) -> Iterator[list[Form]]:
     """Workers that measure the cores' peak, for all workloads."""
-    workers = []
+    workers: list[Worker] = []
     try:
-        for count in threads:
-            workers.append(Worker(PEAK, "a", count, quick=True))
+        workers.extend(Worker(PEAK, "a", count, quick=True) for count in threads)
         forms = [Form(PEAK, worker.forms[0], worker.threads, worker) for worker in workers]
         for form in forms:
             form.ask("start")

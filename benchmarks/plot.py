@@ -20,8 +20,8 @@ def plot(report: Mapping[str, Any], path: str | PathLike[str]) -> None:
     marks: list[tuple[float, str]] = []
     for key, found in report["workloads"].items():
         rows = [row for row in found["forms"] if row["peer"] != "chainrule" and row["ratio"]]
-        for row in sorted(rows, key=lambda row: row["ratio"]):
-            bars.append((f"{row['peer']} {row['form']}", row["ratio"], COLORS.get(row["peer"], "#999999")))
+        rows.sort(key=lambda row: row["ratio"])
+        bars += [(f"{row['peer']} {row['form']}", row["ratio"], COLORS.get(row["peer"], "#999999")) for row in rows]
         if rows:
             marks.append((len(bars) - 0.5, f"({key}) {found['title']}"))
     figure, axes = pyplot.subplots(figsize=(9, 1.5 + 0.24 * max(len(bars), 1)), layout="constrained")

@@ -1,4 +1,4 @@
-"""What chainrule wants to reach: *pass*, what a hand-written study reached, and *stretch*; met or missed, by measurement."""
+"""What chainrule wants to reach: *pass*, what a hand-written study reached, and *stretch*; met or missed."""
 
 from __future__ import annotations
 

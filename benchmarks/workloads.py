@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.util import find_spec
 from math import gcd
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -44,6 +47,7 @@ class Workload:
     epochs: int = 1
     make: Callable[[Workload], tuple[Array, Array]] | None = None
 
+    @lru_cache(maxsize=1)  # noqa: B019  # a worker has one workload, and keeps it
     def data(self) -> tuple[Array, Array]:
         """Return X (float32) and y."""
         assert self.make is not None
@@ -85,8 +89,6 @@ class Workload:
         The gradient with respect to the rows themselves is not needed.
         """
         sizes = [a * b for a, b in zip(self.shape[:-1], self.shape[1:], strict=True)]
-        if self.kind == "predict":
-            return 2 * sum(sizes)
         return 2 * self.batch * (3 * sum(sizes) - sizes[0]) if self.kind in ("train", "many") else 0
 
 
@@ -104,22 +106,31 @@ def _standardized(x: Array) -> Array:
     return ((x - x.mean(axis=0)) / np.where(deviation > 0, deviation, 1)).astype(np.float32)
 
 
-def _of_sklearn(name: str, work: Workload) -> tuple[Array, Array]:
-    """A table that comes with scikit-learn; where that is not installed, made-up rows of the same shape."""
-    try:
-        from sklearn import datasets
-    except ImportError:
+def _of_sklearn(file: str, work: Workload) -> tuple[Array, Array]:
+    """A table that comes with scikit-learn; where that is not installed, made-up rows of the same shape.
+
+    The file is read by itself: importing scikit-learn takes seconds, and nobody here should pay for it.
+    """
+    place = sklearn_table(file)
+    if place is None:
         return _classes(work)
-    table = getattr(datasets, f"load_{name}")()
-    return _standardized(table.data), table.target.astype(np.int64)
+    table = np.loadtxt(place, delimiter=",", skiprows=0 if file.endswith("gz") else 1)
+    return _standardized(table[:, :-1]), table[:, -1].astype(np.int64)
+
+
+def sklearn_table(file: str) -> Path | None:
+    """Return where a table of scikit-learn's lies, without importing it."""
+    found = find_spec("sklearn")
+    places = found.submodule_search_locations if found else None
+    return Path(places[0]) / "datasets" / "data" / file if places else None
 
 
 def _breast_cancer(work: Workload) -> tuple[Array, Array]:
-    return _of_sklearn("breast_cancer", work)
+    return _of_sklearn("breast_cancer.csv", work)
 
 
 def _digits(work: Workload) -> tuple[Array, Array]:
-    return _of_sklearn("digits", work)
+    return _of_sklearn("digits.csv.gz", work)
 
 
 def _classes(work: Workload) -> tuple[Array, Array]:
@@ -160,7 +171,7 @@ _SMALL = Workload(
 _ALL = (
     Workload(
         "a", "2-2-2 sigmoid, batch 1, SGD", "train", "steps", (2, 2, 2), activation="sigmoid",
-        loss="half_squared_error", optimizer="sgd", rate=0.5, rows=512, steps=512 * 64, check=512, tolerance=1e-4, shuffle=False,
+        loss="half_squared_error", optimizer="sgd", rate=0.5, rows=512, steps=512 * 64, check=512, shuffle=False,
         make=_near_the_example,
     ),
     _SMALL,
