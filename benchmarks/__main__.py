@@ -1,0 +1,99 @@
+"""Every workload by chainrule and by each peer, in turn in one run: python -m benchmarks --help"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+for _name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+    os.environ.pop(_name, None)  # before NumPy is imported: what somebody tried out must not decide here
+
+from rich.console import Console  # noqa: E402
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: E402
+
+from benchmarks.measure import measure, peaks  # noqa: E402
+from benchmarks.peers import PEERS  # noqa: E402
+from benchmarks.table import WIDTH, show  # noqa: E402
+from benchmarks.targets import verdicts  # noqa: E402
+from benchmarks.workloads import WORKLOADS, chosen  # noqa: E402
+
+
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--only", metavar="a,b", help=f"workloads, of {', '.join(WORKLOADS)} (h and i mean both)")
+    parser.add_argument("--peers", metavar="NAMES", help=f"peers, of {', '.join(PEERS)}, or none [default: all]")
+    parser.add_argument("--rounds", type=int, help="rounds, of which the median counts [default: 5]")
+    parser.add_argument("--seconds", type=float, help="seconds for each form in each round [default: 1]")
+    parser.add_argument("--threads", type=int, default=2, help="threads at most [default: 2]")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the ratios (needs matplotlib)")
+    parser.add_argument("--quick", action="store_true", help="a test of the benchmark itself, on tiny workloads")
+    options = parser.parse_args(words)
+    options.rounds = options.rounds or (1 if options.quick else 5)
+    options.seconds = options.seconds or (0.01 if options.quick else 1.0)
+    if options.rounds < 1 or options.seconds <= 0 or options.threads < 1:
+        parser.error("--rounds, --seconds and --threads must be greater than 0")
+    names = list(PEERS) if options.peers is None else [n for n in options.peers.split(",") if n not in ("", "none")]
+    if unknown := [name for name in names if name not in PEERS]:
+        parser.error(f"there is no peer {unknown[0]!r}; there are: {', '.join(PEERS)}")
+    options.peers = names
+    try:
+        options.only = chosen(options.only)
+    except ValueError as error:
+        parser.error(str(error))
+    return options
+
+
+def main() -> None:
+    """Measure what was asked for, and show it."""
+    options = arguments()
+    threads = [1] if options.quick else sorted({1, options.threads})
+    report: dict[str, Any] = {
+        "machine": {"platform": platform.platform(), "processor": processor(), "cpus": os.cpu_count()},
+        "python": platform.python_version(),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "threads": options.threads,
+        "quick": options.quick,
+        "workloads": {},
+    }
+    columns = BarColumn(bar_width=12), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
+    with (
+        Progress(*columns, console=Console(stderr=True), transient=True) as bar,
+        peaks(threads if any(WORKLOADS[key].flops for key in options.only) else []) as limits,
+    ):
+        task = bar.add_task("", total=len(options.only))
+        for key in options.only:
+            report["workloads"][key] = measure(
+                key, options.peers, options.rounds, options.seconds, threads, options.quick,
+                limits, lambda text: bar.update(task, description=text),
+            )  # fmt: skip
+            bar.advance(task)
+    report["versions"] = {k: v for found in report["workloads"].values() for k, v in found.pop("versions").items()}
+    report["targets"] = verdicts(report["workloads"])
+    show(report, Console(width=WIDTH))
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if options.plot:
+        from benchmarks.plot import plot
+
+        plot(report, options.plot)
+
+
+def processor() -> str:
+    """Return what the processor calls itself."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
