@@ -3,7 +3,7 @@
 from chainrule.execute.choice import get_executor
 from chainrule.execute.compiled import Compiled, compile
 from chainrule.execute.order import RowOrder, row_orders
-from chainrule.execute.program import Best, Executor, Loop, Plan, Program
+from chainrule.execute.program import Best, Executor, Loop, Machine, Plan, Program
 from chainrule.execute.reference import Reference
 from chainrule.execute.threads import cpu_count
 from chainrule.execute.training import EXECUTOR as REFERENCE
@@ -15,6 +15,7 @@ __all__ = [
     "Compiled",
     "Executor",
     "Loop",
+    "Machine",
     "Plan",
     "Program",
     "Reference",

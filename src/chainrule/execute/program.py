@@ -111,6 +111,12 @@ class Machine(Protocol):
         """Copy the carry to the loop, if it has changed since that was done."""
         ...
 
+    def serve(
+        self, program: Program, plan: Plan, settings: Mapping[str, Any], training: Batch, validation: Batch | None
+    ) -> bool:
+        """Get ready for another run of the same shape over the same rows; says whether this memory fits it."""
+        ...
+
 
 class Executor(Protocol):
     """The face that every executor has."""

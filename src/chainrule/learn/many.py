@@ -12,7 +12,7 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.errors import TrainingError, TypeMismatch
-from chainrule.execute import Loop, Program, cpu_count
+from chainrule.execute import Loop, Machine, Program, cpu_count
 from chainrule.learn.data import make_rows, normalized
 from chainrule.learn.fitting import (
     SLICE_SECONDS,
@@ -115,6 +115,7 @@ class _Family:
         self.programs: list[tuple[Optimizer, Program]] = [(base.optimizer, base.program)]
         self.common: Mapping[str, float] = options.get("settings") or {}
         self.own = {k: v for k, v in base.settings.items() if k not in base.optimizer.settings()}
+        self.carries: dict[int, tuple[Optimizer, dict[str, Any]]] = {}
         self.started = {base.seed: (base.loop.kept["parameters"], base.loop.kept["state"])}
 
     def job(self, entry: Mapping[str, Any]) -> Job:
@@ -143,7 +144,7 @@ class _Family:
         if seed not in self.started:
             self.started[seed] = initial(self.objective, base.input, self.options.get("parameters"), seed, dtype)
         parameters, state = self.started[seed]
-        carry = first_carry(parameters, state, optimizer, seed)
+        carry = self._first_carry(parameters, state, optimizer, seed)
         loop = Loop(carry)
         return replace(
             base,
@@ -158,6 +159,13 @@ class _Family:
             seed=seed,
             snapshots=[loop.snapshot()],
         )
+
+    def _first_carry(self, parameters: Any, state: Any, optimizer: Optimizer, seed: int) -> dict[str, Any]:
+        """Return what a run begins with. Arrays in a carry are never written in place, so that runs may share them."""
+        known = self.carries.get(seed)
+        if known is None or known[0] != optimizer:
+            known = self.carries[seed] = optimizer, first_carry(parameters, state, optimizer, seed)
+        return known[1]
 
     def _program(self, optimizer: Optimizer, carry: Any, arrays: Any, training: Any) -> Program:
         """Return the program of an optimizer: another one only where the length of the run is part of a schedule."""
@@ -193,13 +201,14 @@ def _run(jobs: Sequence[Job], threads: int | None, listener: Callable[[int, int]
 
     def work() -> None:
         nonlocal done
+        machine = None
         while not problems:
             with lock:
                 job = next(todo, None)
             if job is None:
                 break
             try:
-                _drive(job, stop, alone=workers == 1)
+                machine = _drive(job, stop, workers == 1, machine)
             except BaseException as error:  # raised again where the caller waits
                 problems.append(error)
             with lock:
@@ -224,17 +233,25 @@ def _run(jobs: Sequence[Job], threads: int | None, listener: Callable[[int, int]
         raise problems[0]
 
 
-def _drive(job: Job, stop: threading.Event, alone: bool) -> None:
-    """Advance one of many jobs to its end. It has the one snapshot from its beginning."""
-    while job.loop.status == "running":
+def _drive(job: Job, stop: threading.Event, alone: bool, machine: Machine | None) -> Machine | None:
+    """Advance one of many jobs to its end, in the memory of the job before it where that fits; returns that memory.
+
+    It has the one snapshot from its beginning.
+    """
+    loop = job.loop
+    if machine is not None and machine.serve(job.program, job.plan, job.arrays, job.training, job.validation):
+        loop.machine = machine
+    while loop.status == "running":
         if stop.is_set():
-            job.loop.status = "interrupted"
-            return
+            loop.status = "interrupted"
+            break
         job.executor.advance(
-            job.program, job.plan, job.loop, job.arrays, job.training, job.validation, seconds=SLICE_SECONDS,
+            job.program, job.plan, loop, job.arrays, job.training, job.validation, seconds=SLICE_SECONDS,
             threads=None if alone else 1,
         )  # fmt: skip
-    job.loop.release()
+    used = loop.machine
+    loop.release()
+    return used
 
 
 @contextmanager

@@ -259,6 +259,8 @@ class NativeState:
     ) -> None:  # fmt: skip
         self.program = program
         self.source = source
+        self._fits = plan.batch_size, plan.tile_rows
+        self._rows = training, validation
         self.threads = 1
         """How many threads its kernels can use."""
         self.pace = 0.0
@@ -288,6 +290,7 @@ class NativeState:
         self._put(loop.kept)
         for slot, value in zip((linked.slots[i] for i in slots["settings"]), flatten(settings)[0], strict=True):
             buffers.hold(slot, np.array(value).reshape(-1))
+        self._order_key = plan.order.key
         for name, index in slots["data"].items():
             buffers.hold(linked.slots[index], np.ascontiguousarray(training[name]))
         for slot in linked.of("sum"):
@@ -375,6 +378,21 @@ class NativeState:
         if loop.kept is not self._seen:
             self._put(loop.kept)
 
+    def serve(self, program: Program, plan: Plan, settings: Any, training: Batch, validation: Batch | None) -> bool:
+        """Get ready for another run of the same shape over the same rows; says whether this memory fits it."""
+        if program is not self.source or (plan.batch_size, plan.tile_rows) != self._fits:
+            return False
+        if training is not self._rows[0] or validation is not self._rows[1]:
+            return False
+        for index, value in zip(self.program.slots["settings"], flatten(settings)[0], strict=True):
+            self.buffers.held(index)[0] = value
+        self._set(patience=-1 if plan.patience is None else plan.patience)
+        if self.first_epoch or not _same_key(self._order_key, plan.order.key):
+            self.known_epochs = 0
+        self._order_key = plan.order.key
+        self.pace = 0.0
+        return True
+
     def _put(self, carry: Any) -> None:
         for index, leaf in zip(self.program.slots["carry"], flatten(carry)[0], strict=True):
             self._at(index)[:] = np.ravel(leaf)
@@ -440,3 +458,9 @@ class NativeState:
         self.orders = np.ascontiguousarray(plan.order.several(loop.epoch, count, random_words), np.int64)
         self.first_epoch, self.known_epochs = loop.epoch, left if plan.order.key is None else count
         self._set(order=self.orders.ctypes.data, order_stride=0 if plan.order.key is None else self.rows)
+
+
+def _same_key(one: Array | None, other: Array | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return bool(np.array_equal(one, other))
