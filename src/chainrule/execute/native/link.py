@@ -126,7 +126,11 @@ def _module(names: Sequence[str], text: Callable[[], str], thorough: bool = True
     else:
         places = {name: image.symbols[name] for name in names}
         head, body = [list(names), calls, [places, image.cells]], image.code
-    _link(head, body, key)
+    try:
+        _link(head, body, key)
+    except OSError:  # memory for images is not to be had here; LLVM has its own ways
+        head, body = [list(names), calls, None], data
+        _link(head, body, key)
     if made is not None:
         written = json.dumps(head, separators=(",", ":")).encode()
         cache.store(key, b"".join([len(written).to_bytes(8, "little"), written, body]))
