@@ -114,7 +114,7 @@ def _module(names: Sequence[str], text: Callable[[], str], thorough: bool = True
     """Link a module of these kernels, from the store or newly compiled; returns its key."""
     made = recipe()
     key = _key(b"module " + "\n".join(names).encode(), made)
-    if made is not None and _load(key):
+    if made is not None and _load(key, names):
         return key
     ir = text()
     calls = [u for u in _GROUP_OF if u not in names and f"@{u}(" in ir]
@@ -137,14 +137,17 @@ def _module(names: Sequence[str], text: Callable[[], str], thorough: bool = True
     return key
 
 
-def _load(key: str) -> bool:
-    """Link a stored module; says whether it was there. What cannot be linked counts as missing."""
+def _load(key: str, names: Sequence[str] | None = None) -> bool:
+    """Link a stored module, of these kernels; says whether it was there. What cannot be linked counts as missing."""
     payload = cache.load(key)
     if payload is None:
         return False
     start = 8 + int.from_bytes(payload[:8], "little")
     try:
-        _link(json.loads(payload[8:start]), payload[start:], key)
+        head = json.loads(payload[8:start])
+        if names is not None and head[0] != list(names):
+            return False
+        _link(head, payload[start:], key)
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError, RuntimeError, struct.error):
         return False
     return True
