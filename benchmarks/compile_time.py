@@ -1,6 +1,6 @@
 """How long a network takes from its traced graphs to machine code: new, seen before, and in an empty cache.
 
-python -m benchmarks.compile_time [--rounds 9]
+python -m benchmarks.compile_time [--rounds 9] [--cpu]
 
 Every measurement is a fresh process with a cache folder of its own, in one of these states:
 
@@ -26,7 +26,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter, time
+from time import perf_counter, process_time, time
 from typing import Any
 
 SHAPES: dict[str, tuple[list[int], int, str, str]] = {
@@ -35,6 +35,7 @@ SHAPES: dict[str, tuple[list[int], int, str, str]] = {
     "784-512-256-10 relu, Adam": ([784, 512, 256, 10], 128, "relu", "adam"),
     "20 layers of 40 tanh, AdamW": ([25, *[40] * 20, 5], 64, "tanh", "adamw"),
 }
+seconds: Callable[[], float] = perf_counter
 STATES = ("empty", "shared", "family", "seen")
 PARTS = ("digest", "read", "write", "LLVM", "link", "store")
 
@@ -59,11 +60,11 @@ def clock(found: dict[str, float], name: str, home: Any, attribute: str) -> None
     function: Callable[..., Any] = getattr(home, attribute)
 
     def timed(*arguments: Any, **options: Any) -> Any:
-        begin = perf_counter()
+        begin = seconds()
         try:
             return function(*arguments, **options)
         finally:
-            found[name] = found.get(name, 0.0) + perf_counter() - begin
+            found[name] = found.get(name, 0.0) + seconds() - begin
 
     setattr(home, attribute, timed)
 
@@ -79,20 +80,20 @@ def measure(name: str) -> dict[str, float]:
         ("link", engine, "Library"), ("store", cache, "store"),
     ):  # fmt: skip
         clock(found, part, home, attribute)
-    begin = perf_counter()
+    begin = seconds()
     job = job_of(*SHAPES[name])
-    found["trace"] = perf_counter() - begin
+    found["trace"] = seconds() - begin
     for part in PARTS:
         found[part] = 0.0
-    begin = perf_counter()
+    begin = seconds()
     native: Any = job.executor
     compiled = native.compile_program(job.program, False, False)
     if hasattr(compiled, "tiny"):
         compiled.tiny(job.program, job.plan.batch_size)
-    found["code"] = perf_counter() - begin
-    begin = perf_counter()
+    found["code"] = seconds() - begin
+    begin = seconds()
     native.advance(job.program, job.plan, job.loop, job.arrays, job.training, None, until=1)
-    found["step"] = perf_counter() - begin
+    found["step"] = seconds() - begin
     found["fit"] = found["trace"] + found["code"] + found["step"]
     return found
 
@@ -113,9 +114,9 @@ def fill(state: str, name: str) -> None:
         measure(name)
 
 
-def fresh(folder: Path, *arguments: str) -> dict[str, float]:
+def fresh(folder: Path, *arguments: str, cpu: bool = False) -> dict[str, float]:
     """Run this module in a fresh process, with a cache in a folder; return what it measured."""
-    command = [sys.executable, "-m", "benchmarks.compile_time", *arguments]
+    command = [sys.executable, "-m", "benchmarks.compile_time", *arguments, *(["--cpu"] if cpu else [])]
     environment = {**os.environ, "CHAINRULE_CACHE_DIR": str(folder)}
     begin = time()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -124,7 +125,7 @@ def fresh(folder: Path, *arguments: str) -> dict[str, float]:
     return found
 
 
-def table(rounds: int) -> None:
+def table(rounds: int, cpu: bool) -> None:
     columns = ("trace", "code", *PARTS, "step", "fit", "process")
     with tempfile.TemporaryDirectory() as temporary:
         for name in SHAPES:
@@ -139,7 +140,7 @@ def table(rounds: int) -> None:
                     folder = Path(temporary, f"{state} {name} {number}")
                     if first.exists():
                         shutil.copytree(first, folder)
-                    results.append(fresh(folder, "--measure", name))
+                    results.append(fresh(folder, "--measure", name, cpu=cpu))
                     shutil.rmtree(folder)
                 middle = {c: 1000 * statistics.median(r[c] for r in results) for c in columns}
                 print(f"{state:8}" + "".join(f"{middle[c]:9.1f}" for c in columns), flush=True)
@@ -150,7 +151,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--measure", choices=SHAPES, help="measure in this process, and print it as JSON")
     parser.add_argument("--fill", nargs=2, metavar=("STATE", "SHAPE"), help="fill the cache from this process")
+    parser.add_argument("--cpu", action="store_true", help="seconds of the CPU, where the machine is busy with others")
     options = parser.parse_args()
+    global seconds
+    seconds = process_time if options.cpu else perf_counter
     if options.measure:
         found = measure(options.measure)
         print(json.dumps({**found, "now": time()}))
@@ -158,7 +162,7 @@ def main() -> None:
         fill(*options.fill)
         print("{}")
     else:
-        table(options.rounds)
+        table(options.rounds, options.cpu)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def test_training_on_arrays_loads_nothing_heavy(executor: str) -> None:
     )
     loaded = loaded_after(code)
     assert "numpy" in loaded
-    assert loaded & HEAVY == ({"llvmlite"} if executor == "native" else set())
+    assert loaded & HEAVY <= ({"llvmlite"} if executor == "native" else set())  # not even that, if code is stored
 
 
 def test_public_names_exist() -> None:

@@ -672,7 +672,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for room in ("calculus", "execute/native", "graph", "ops"):
         (tmp_path / room).mkdir(parents=True)
         (tmp_path / room / "one.py").write_text(f"# {room}")
-        os.utime(tmp_path / room / "one.py", (time.time() - 100,) * 2)
+        os.utime(tmp_path / room / "one.py", (time.time() - 100_000,) * 2)
     monkeypatch.setattr(recipe, "_PACKAGE", tmp_path)
     return tmp_path
 
@@ -680,7 +680,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_source_is_in_the_recipe(fresh: Fresh, package: Path) -> None:
     def change(path: Path, text: str) -> None:
         path.write_text(text)
-        os.utime(path, (time.time() - 50,) * 2)
+        os.utime(path, (time.time() - 50_000,) * 2)
 
     found = [fresh()]
     for room in ("calculus", "execute/native", "graph", "ops"):
@@ -693,7 +693,7 @@ def test_every_source_is_in_the_recipe(fresh: Fresh, package: Path) -> None:
     assert None not in found
     assert len(set(found)) == len(found)
     (package / "ops" / "notes.txt").write_text("no code")
-    os.utime(package / "graph" / "two.py", (time.time() - 200,) * 2)
+    os.utime(package / "graph" / "two.py", (time.time() - 200_000,) * 2)
     assert fresh() == found[-1], "neither other files nor dates matter"
 
 

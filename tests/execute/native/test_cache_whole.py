@@ -226,6 +226,19 @@ print(first[0] != first[1])
     assert said(start(code, folder)) == "True"
 
 
+def test_where_memory_cannot_be_made_executable_by_us_llvm_links(tmp_path: Path, filled: tuple[Path, str]) -> None:
+    folder = tmp_path / "cache"
+    code = """
+from chainrule.execute.native import link
+def refused(*_):
+    raise OSError("memory may not be executed here")
+link.place = refused
+"""
+    assert said(start(code + SAY, folder)).split() == [filled[1], "True"]
+    assert said(start(code + SAY, folder)).split() == [filled[1], "True"], "object files were stored"
+    assert said(start(code + SAY, filled[0])).split() == [filled[1], "True"], "images were stored, and are of no use"
+
+
 def test_two_processes_fill_an_empty_folder_at_once(tmp_path: Path, filled: tuple[Path, str]) -> None:
     folder = tmp_path / "cache"
     processes = [start(SAY, folder) for _ in range(2)]

@@ -153,6 +153,40 @@ def test_threads_that_ask_for_the_same_code_at_once_get_it(monkeypatch: pytest.M
         np.testing.assert_allclose(result, expected, rtol=1e-13)
 
 
+def test_threads_that_change_places_at_every_moment(trained: Any) -> None:
+    """What a Python without a global lock does by itself: one function, many numbers of rows, new code in between."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(90, 20)).astype(np.float32)
+    whole = trained.predict(x)
+    double = cr.compile(lambda v: v * 2.0 + 1.0)
+    wrong: list[Any] = []
+
+    def work(i: int) -> None:
+        try:
+            for rows in range(1, 81):  # more than are kept bound at a time
+                start = (7 * rows + i) % (90 - rows)
+                if trained.predict(x[start : start + rows]).tobytes() != whole[start : start + rows].tobytes():
+                    wrong.append((start, rows))
+                size = (rows + i) % 9 + 1  # traced and compiled by whoever comes first
+                if double(np.ones(size)).tolist() != [3.0] * size:
+                    wrong.append(size)
+        except Exception as error:
+            wrong.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+    finally:
+        sys.setswitchinterval(before)
+    assert not any(thread.is_alive() for thread in threads)
+    assert not wrong
+
+
 # --- none to be had ---------------------------------------------------------------------------------------------------
 
 

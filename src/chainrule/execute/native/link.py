@@ -114,7 +114,7 @@ def _module(names: Sequence[str], text: Callable[[], str], thorough: bool = True
     """Link a module of these kernels, from the store or newly compiled; returns its key."""
     made = recipe()
     key = _key(b"module " + "\n".join(names).encode(), made)
-    if made is not None and _load(key):
+    if made is not None and _load(key, names):
         return key
     ir = text()
     calls = [u for u in _GROUP_OF if u not in names and f"@{u}(" in ir]
@@ -126,21 +126,28 @@ def _module(names: Sequence[str], text: Callable[[], str], thorough: bool = True
     else:
         places = {name: image.symbols[name] for name in names}
         head, body = [list(names), calls, [places, image.cells]], image.code
-    _link(head, body, key)
+    try:
+        _link(head, body, key)
+    except OSError:  # memory for images is not to be had here; LLVM has its own ways
+        head, body = [list(names), calls, None], data
+        _link(head, body, key)
     if made is not None:
         written = json.dumps(head, separators=(",", ":")).encode()
         cache.store(key, b"".join([len(written).to_bytes(8, "little"), written, body]))
     return key
 
 
-def _load(key: str) -> bool:
-    """Link a stored module; says whether it was there. What cannot be linked counts as missing."""
+def _load(key: str, names: Sequence[str] | None = None) -> bool:
+    """Link a stored module, of these kernels; says whether it was there. What cannot be linked counts as missing."""
     payload = cache.load(key)
     if payload is None:
         return False
     start = 8 + int.from_bytes(payload[:8], "little")
     try:
-        _link(json.loads(payload[8:start]), payload[start:], key)
+        head = json.loads(payload[8:start])
+        if names is not None and head[0] != list(names):
+            return False
+        _link(head, payload[start:], key)
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError, RuntimeError, struct.error):
         return False
     return True

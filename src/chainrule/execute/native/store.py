@@ -24,15 +24,15 @@ def linked(purpose: str, graphs: Sequence[Graph], write: Callable[[], tuple[Code
     key = _key(purpose, graphs)
     if key and (payload := cache.load(key)):
         try:
-            code, (more, modules) = code_of_bytes(payload)
-            if link.load(modules):
+            code, (more, modules, own) = code_of_bytes(payload)
+            if own == key and link.load(modules):
                 return Linked(code), more
         except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
             pass  # its checksum is right and it is no code: whoever wrote it, it is written anew
     code, more = write()
     result = Linked(code)
     if key and code.constant_bytes() <= MOST_CONSTANTS:
-        cache.store(key, code.to_bytes([more, link.homes(code.units)]))
+        cache.store(key, code.to_bytes([more, link.homes(code.units), key]))
     return result, more
 
 
