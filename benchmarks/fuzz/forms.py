@@ -19,6 +19,7 @@ import numpy as np
 from chainrule.errors import ExecutionError
 from chainrule.execute.native import arena, compile, engine, link, schedule
 from chainrule.execute.native.function import STATUS, NativeFunction
+from chainrule.execute.native.pool import helpers
 from chainrule.execute.native.settings import debugging, vector_bytes
 from chainrule.execute.reference import resolve_attributes
 from chainrule.graph import Graph, Node, Type, simplify
@@ -106,7 +107,9 @@ class Form:
             c.write(graph, inputs, targets)
         return c.code()
 
-    def run(self, arrays: Sequence[Array], rows: int, pieces: np.random.Generator | None = None) -> list[Array]:
+    def run(
+        self, arrays: Sequence[Array], rows: int, pieces: np.random.Generator | None = None, threads: int = 1
+    ) -> list[Array]:
         """Run in guarded memory; with ``pieces``, every loop that threads may share is run in pieces, in any order."""
         if self.function is None:
             self.function = NativeFunction(self.graph, arena.Linked(self.code))
@@ -118,7 +121,7 @@ class Form:
         results = [_guarded(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize) for shape, dtype in kinds]
         for index, memory in zip(function._inputs + function._outputs, given + results, strict=True):
             buffers.table[index] = memory.ctypes.data + MARGIN
-        status = self._pieces(buffers, rows, pieces) if pieces is not None else self._whole(buffers, rows)
+        status = self._pieces(buffers, rows, pieces) if pieces is not None else self._whole(buffers, rows, threads)
         for memory, array in zip(given, arrays, strict=True):
             if memory[MARGIN:-MARGIN].tobytes() != np.ascontiguousarray(array).tobytes():
                 raise Overrun("an input was changed")
@@ -131,10 +134,13 @@ class Form:
             for m, (shape, dtype) in zip(results, kinds, strict=True)
         ]
 
-    def _whole(self, buffers: arena.Buffers, rows: int) -> int:
+    def _whole(self, buffers: arena.Buffers, rows: int, threads: int) -> int:
+        """Run all kernels, by several threads every one that can be shared, however short it is."""
         assert self.function is not None
-        bound = self.function.section.bind(rows)
-        return int(self.function._call(buffers.address, bound.address, bound.count, None))
+        with _shared_from(0.0 if threads > 1 else arena.SHARE_FROM):
+            bound = arena.Bound(self.function.section, rows, threads, 0)
+        with helpers(threads) as pool:
+            return int(self.function._call(buffers.address, bound.address, bound.count, pool or None))
 
     def _pieces(self, buffers: arena.Buffers, rows: int, rng: np.random.Generator) -> int:
         """Do what threads do with the shared kernels, piece by piece, in a random order and with odd sizes."""
@@ -148,6 +154,16 @@ class Form:
             for begin in rng.permutation(begins).tolist():
                 _KERNEL(kernel)(buffers.address, arguments, begin, min(begin + size, extent))
         return int(buffers.status[0])
+
+
+@contextmanager
+def _shared_from(nanoseconds: float) -> Iterator[None]:
+    usual = arena.SHARE_FROM, arena.PIECE
+    arena.SHARE_FROM, arena.PIECE = nanoseconds, min(arena.PIECE, max(nanoseconds, 1.0))
+    try:
+        yield
+    finally:
+        arena.SHARE_FROM, arena.PIECE = usual
 
 
 def _guarded(size: int, content: Array | None = None) -> Array:
