@@ -75,7 +75,7 @@ def _run_batch(
                 report.failures.append((seed, f"not compiled: {error}"))
         except Exception as error:  # a compiler that breaks is a finding, and the others go on
             report.failures.append((seed, f"not compiled: {type(error).__name__}: {error}"))
-    late = [forms.fused for seed, _, forms in ready if quick and seed % 2]
+    late = [form for seed, _, forms in ready if quick and seed % 2 for form in forms.late]
     try:
         link_together([form for _, _, forms in ready for form in forms.every if not any(form is f for f in late)])
         link_together(late, level=0)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ChainruleError
+from chainrule.execute.native.nests import uniform_literal
 from chainrule.execute.reference import resolve_attributes
 from chainrule.graph import Graph, Node, Rows, Type
 from chainrule.graph.structural import RESULT
@@ -62,14 +63,10 @@ class Comparison:
             values = self._nodes(case.graph, case.arrays)
             self.census["fused"] += 1
             fused = self._guard(self.forms.fused, case.arrays)
-            free = order_decides(case.graph)
-            for node, got in zip(case.graph.outputs, fused, strict=True):
-                if node not in free:
-                    self._same("fused", node, np.asarray(values[node]), got)
-                elif node.operands and not any(o in free for o in node.operands) and node.op is not RESULT:
-                    self._node(node, [values[o] for o in node.operands], got)
-                else:
-                    self.census["left out: after a sum in another order"] += 1
+            self._as_stored("fused", values, fused)
+            if self.forms.straight is not None:
+                self.census["straight"] += 1
+                self._as_stored("in straight lines", values, self._guard(self.forms.straight, case.arrays))
             rng = np.random.default_rng(case.rows)
             for node, one, got in zip(
                 case.graph.outputs, fused, self._guard(self.forms.fused, case.arrays, pieces=rng), strict=True
@@ -88,9 +85,20 @@ class Comparison:
         try:
             return form.run(arrays, self.case.rows if rows is None else rows, **how)
         except Overrun as error:
-            raise Difference(f"{'fused' if form is self.forms.fused else 'singly'}: {error}") from None
+            raise Difference(f"{'fused' if form is self.forms.fused else 'in straight lines'}: {error}") from None
         except ChainruleError as error:
             raise Difference(f"native code stopped: {error}") from None
+
+    def _as_stored(self, what: str, values: dict[Node, Array], results: Sequence[Array]) -> None:
+        """Compare outputs with the values of nodes that were all stored: to the bit, or the rounding of one sum."""
+        free = order_decides(self.case.graph)
+        for node, got in zip(self.case.graph.outputs, results, strict=True):
+            if node not in free:
+                self._same(what, node, np.asarray(values[node]), got)
+            elif node.operands and not any(o in free for o in node.operands) and node.op is not RESULT:
+                self._node(node, [values[o] for o in node.operands], got)
+            else:
+                self.census["left out: after a sum in another order"] += 1
 
     def _same(self, what: str, node: Node, one: Array, other: Array) -> None:
         wrong = bits_differ(one, other)
@@ -213,7 +221,9 @@ def order_decides(graph: Graph) -> set[Node]:
         reads = node.op.name in ("sum", "max", "min") and node.type.is_float and node.operands[0] in views
         if after or reads or any(order_decides(body) for body in bodies(node)):
             found.add(node)
-        elif node.op.kind == "elementwise" and any(o in views or o.op.name in VIEWS for o in node.operands):
+        elif node.op.kind == "elementwise" and any(
+            o in views or (o.op.name in VIEWS and uniform_literal(o) is None) for o in node.operands
+        ):
             views.add(node)
     return found
 

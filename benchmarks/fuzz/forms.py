@@ -1,7 +1,8 @@
 """Forms in which a graph is compiled for comparison, and their runs in guarded memory.
 
 *Singly*, every node has a kernel of its own and is stored: such kernels come again and again, so most are compiled once
-a process, and every node's value can be looked at. *Fused* is what users run. Many graphs are compiled in one LLVM
+a process, and every node's value can be looked at. *Fused* is what users run, and *straight* what they run for tiny
+graphs. Many graphs are compiled in one LLVM
 module, at the level of code generation that users get; or the fused ones at level 0, which is several times as fast: it
 tests the code that is written as well, but not what LLVM's better code generator makes of it.
 """
@@ -29,6 +30,8 @@ Array = np.ndarray[Any, Any]
 _KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 MARGIN = 256
 CANARY = 0xA5
+STRAIGHT: Any = getattr(compile, "straight", None)
+"""The executor's straight-line code for tiny graphs, where it has any."""
 LEVEL = 1
 """The level of code generation that users get."""
 
@@ -87,16 +90,18 @@ def _scheduled_singly(top: Graph) -> Iterator[None]:
 class Form:
     """A graph compiled in one of the forms; linked later, together with others."""
 
-    def __init__(self, graph: Graph, singly: bool) -> None:
-        self.graph = all_nodes(graph) if singly else graph
+    def __init__(self, graph: Graph, kind: str) -> None:
+        self.graph = all_nodes(graph) if kind == "singly" else graph
         simple = simplify(self.graph)[0]
         compiler = compile.Compiler(vector_bytes(), debugging())
-        if singly:
-            with _scheduled_singly(simple):
-                compiler.refuse(simple)
-                self.code = self._stages(compiler, simple)
-        else:
+        compiler.refuse(simple)
+        if kind == "straight":
             self.code = compiler.compile(simple)
+        elif kind == "fused":
+            self.code = self._stages(compiler, simple)
+        else:
+            with _scheduled_singly(simple):
+                self.code = self._stages(compiler, simple)
         self.function: NativeFunction | None = None
 
     @staticmethod
@@ -176,17 +181,19 @@ def _guarded(size: int, content: Array | None = None) -> Array:
 
 
 class Forms:
-    """The forms of one graph: singly (its loops' bodies too), and fused."""
+    """The forms of one graph: singly (its loops' bodies too), fused in nests, in straight lines where it is tiny."""
 
     def __init__(self, graph: Graph) -> None:
         self.singly: dict[int, Form] = {}
         self._bodies: list[Graph] = []
-        self.fused = Form(graph, False)
+        self.fused = Form(graph, "fused")
+        tiny = STRAIGHT is not None and not debugging() and STRAIGHT.fits(simplify(graph)[0], None)
+        self.straight = Form(graph, "straight") if tiny else None
         self._add(graph)
 
     def _add(self, graph: Graph) -> None:
         if id(graph) not in self.singly:
-            self.singly[id(graph)] = Form(graph, True)
+            self.singly[id(graph)] = Form(graph, "singly")
             self._bodies.append(graph)  # kept alive: its id is its key
             for node in graph.nodes:
                 for body in bodies(node):
@@ -197,7 +204,12 @@ class Forms:
 
     @property
     def every(self) -> list[Form]:
-        return [self.fused, *self.singly.values()]
+        return [*self.late, *self.singly.values()]
+
+    @property
+    def late(self) -> list[Form]:
+        """What has kernels of its own, which no other graph has."""
+        return [self.fused] if self.straight is None else [self.fused, self.straight]
 
 
 def link_together(forms: Sequence[Form], level: int = LEVEL) -> None:
