@@ -34,6 +34,7 @@ pytestmark = pytest.mark.skipif(bool(engine.missing()), reason=engine.missing() 
 ROOT = Path(__file__).parents[3]
 FOUND = sorted((Path(__file__).parent / "found").glob("*.json"))
 GRAPHS = 400 if os.environ.get("CHAINRULE_DEBUG", "") not in ("", "0") else 10_000
+"""A debug build checks every address: it takes several times as long to compile."""
 LEAST = 20
 """Each operation is compared at least so many times in a run of all graphs; each conversion at least once."""
 
@@ -112,12 +113,22 @@ def test_every_width_of_vectors_gives_the_same_bits() -> None:
     """Also with vectors of 64 bytes on a machine that has none: LLVM splits them."""
     found: dict[int, dict[str, str]] = {}
     for width in (16, 32, 64):
-        command = [sys.executable, "-m", "benchmarks.fuzz", "--graphs", "96", "--seed", "50000", "--workers", "1"]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.fuzz",
+            "--graphs",
+            str(min(GRAPHS // 10, 96)),
+            "--seed",
+            "50000",
+            "--workers",
+            "1",
+        ]
         command += ["--width", str(width), "--quick", "--json", "--digests"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         found[width] = json.loads(done.stdout)["digests"]
-    assert len(found[16]) >= 90
+    assert len(found[16]) >= min(GRAPHS // 10, 96) - 4
     assert found[16] == found[32] == found[64]
 
 
