@@ -19,13 +19,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--quick", action="store_true", help="every second fused graph at level 0 of code generation")
-    parser.add_argument("--own-width", action="store_true", help="this machine's width of vectors only")
+    parser.add_argument("--width", type=int, choices=(16, 32, 64), help="bytes of a vector; else several in turn")
+    parser.add_argument("--digests", action="store_true", help="have digests of all results in the JSON")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--census", action="store_true", help="print how often each operation was compared")
     parser.add_argument("--keep", action="store_true", help=f"shrink what is found and keep it in {FOUND}")
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the reference's BLAS: each worker has one core
-    turn = [0] if arguments.own_width else widths()
+    turn = [arguments.width] if arguments.width else widths()
     report, crashed = compare(
         arguments.graphs, arguments.seed, arguments.workers, arguments.quick, turn
     )  # fmt: skip
@@ -33,7 +34,8 @@ def main() -> None:
         for seed, _ in report.failures:
             print(f"seed {seed}: kept as {save(shrink_seed(seed))}")
     if arguments.json:
-        print(json.dumps({**vars(report), "crashed": crashed}))
+        digests = report.digests if arguments.digests else {}
+        print(json.dumps({**vars(report), "digests": digests, "crashed": crashed}))
     else:
         show(report, crashed, arguments.census)
     sys.exit(bool(report.failures or report.graphs < arguments.graphs))
@@ -50,7 +52,7 @@ def show(report: Report, crashed: list[int], census: bool) -> None:
         print(f"the process died at seed {seed} or was stopped there")
     print(
         f"{report.graphs} graphs of {report.nodes / max(report.graphs, 1):.0f} nodes on average, {report.real} of them "
-        f"at the usual level of code generation; {report.unsupported} that the native executor does not take, "
+        f"as users get them; {report.unsupported} that the native executor does not take, "
         f"{report.refused} whose values both executors refuse; {len(report.failures)} with a difference"
     )
 

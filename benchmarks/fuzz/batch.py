@@ -23,13 +23,15 @@ class Report:
 
     graphs: int = 0
     real: int = 0
-    """So many graphs were compared as users get them, with the fused form at the usual level of code generation."""
+    """So many were compared as users get them: on the machine's own width of vectors, at the usual level of code."""
     nodes: int = 0
     unsupported: int = 0
     refused: int = 0
     census: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     failures: list[tuple[int, str]] = field(default_factory=list)
+    digests: dict[int, str] = field(default_factory=dict)
+    """By seed, a digest of what native code computed: the same on every width of vectors."""
 
     def add(self, other: Report) -> None:
         self.graphs += other.graphs
@@ -40,6 +42,7 @@ class Report:
         self.census.update(other.census)
         self.reasons.update(other.reasons)
         self.failures += other.failures
+        self.digests.update(other.digests)
 
 
 def run_seeds(seeds: Iterable[int], before: Callable[[int], Any] = lambda seed: None, quick: bool = False) -> Report:
@@ -72,7 +75,7 @@ def _run_batch(
                 report.failures.append((seed, f"not compiled: {error}"))
         except Exception as error:  # a compiler that breaks is a finding, and the others go on
             report.failures.append((seed, f"not compiled: {type(error).__name__}: {error}"))
-    late = [forms.fused for seed, _, forms in ready if quick and seed % 2]
+    late = [form for seed, _, forms in ready if quick and seed % 2 for form in forms.late]
     try:
         link_together([form for _, _, forms in ready for form in forms.every if not any(form is f for f in late)])
         link_together(late, level=0)
@@ -81,7 +84,7 @@ def _run_batch(
     for seed, case, forms in ready:
         before(seed)
         try:
-            found = difference(case, forms, report)
+            found = difference(case, forms, report, seed)
         except Exception as error:
             error.add_note(f"the fuzzer itself failed at seed {seed}")
             raise
@@ -99,19 +102,22 @@ def _links(seed: int, case: Case, forms: Forms, report: Report) -> bool:
     return True
 
 
-def difference(case: Case, forms: Forms | None = None, report: Report | None = None) -> str:
+def difference(case: Case, forms: Forms | None = None, report: Report | None = None, seed: int = 0) -> str:
     """Return what native code does wrong in a case, or ''."""
     if forms is None:
         forms = Forms(case.graph)
         link_together(forms.every)
+    comparison = Comparison(case, forms, report.census if report else None)
     try:
-        Comparison(case, forms, report.census if report else None).run()
+        comparison.run()
     except Difference as found:
         return str(found)
     except Refusal as why:
         if report:
             report.refused += 1
             report.reasons[str(why)] += 1
+    if report:
+        report.digests[seed] = comparison.digest
     return ""
 
 

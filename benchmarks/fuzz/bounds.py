@@ -74,7 +74,7 @@ def _finite_size(x: Array, dtype: Any) -> Array:
 
 
 def _of_a_library(name: str, operands: list[Array], attributes: dict[str, Any], value: Array) -> tuple[Array, Any, Any]:
-    """The bounds of Higham, "Accuracy and Stability of Numerical Algorithms" (2002), doubled, since both sides round."""
+    """The bounds of Higham, "Accuracy and Stability of Numerical Algorithms" (2002), doubled: both sides round."""
     limits = np.finfo(value.dtype)
     n = len(operands[0])
     lower = np.tril(operands[0]).astype(np.float64)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
 from chainrule.errors import ChainruleError
+from chainrule.execute import get_executor
+from chainrule.execute.native.nests import uniform_literal
 from chainrule.execute.reference import resolve_attributes
 from chainrule.graph import Graph, Node, Rows, Type
 from chainrule.graph.structural import RESULT
@@ -29,6 +32,13 @@ class Refusal(Exception):
     """Both executors refuse the values (a matrix without a factor, say): there is nothing to compare."""
 
 
+def _digest(arrays: Sequence[Array]) -> str:
+    state = blake2b(digest_size=8)
+    for a in arrays:
+        state.update((np.where(np.isnan(a), a.dtype.type(np.nan), a) if a.dtype.kind == "f" else a).tobytes())
+    return state.hexdigest()
+
+
 def bits_differ(one: Array, other: Array) -> Array:
     """Say where two arrays differ in their bits, any NaN being like any other."""
     if one.dtype.kind != "f":
@@ -44,7 +54,8 @@ class Comparison:
     def __init__(self, case: Case, forms: Forms, census: Counter[str] | None = None) -> None:
         self.case, self.forms = case, forms
         self.census: Counter[str] = Counter() if census is None else census
-        self._depth = 0
+        self.digest = ""
+        """A digest of the fused outputs, any NaN being like any other."""
 
     def run(self) -> None:
         """Raise Difference where native code is wrong, Refusal where the reference refuses the values as well."""
@@ -53,28 +64,52 @@ class Comparison:
             values = self._nodes(case.graph, case.arrays)
             self.census["fused"] += 1
             fused = self._guard(self.forms.fused, case.arrays)
-            free = order_decides(case.graph)
-            for node, got in zip(case.graph.outputs, fused, strict=True):
-                if node not in free:
-                    self._same("fused", node, np.asarray(values[node]), got)
-                elif node.operands and not any(o in free for o in node.operands) and node.op is not RESULT:
-                    self._node(node, [values[o] for o in node.operands], got)
-                else:
-                    self.census["left out: after a sum in another order"] += 1
+            self._as_stored("fused", values, fused)
+            if self.forms.straight is not None:
+                self.census["straight"] += 1
+                self._as_stored("in straight lines", values, self._guard(self.forms.straight, case.arrays))
             rng = np.random.default_rng(case.rows)
             for node, one, got in zip(
                 case.graph.outputs, fused, self._guard(self.forms.fused, case.arrays, pieces=rng), strict=True
             ):
                 self._same("run in pieces", node, one, got)
+            if len(case.graph.nodes) % 8 == 0:
+                for node, one, got in zip(
+                    case.graph.outputs, fused, self._guard(self.forms.fused, case.arrays, threads=2), strict=True
+                ):
+                    self._same("run by two threads", node, one, got)
+                self.census["run by two threads"] += 1
+            elif len(case.graph.nodes) % 8 == 1:
+                self._as_stored("run by the executor", values, self._by_executor())
+                self.census["run by the executor"] += 1
+            self.digest = _digest(fused)
             self._other_rows(fused)
 
-    def _guard(self, form: Form, arrays: Sequence[Array], rows: int | None = None, pieces: Any = None) -> list[Array]:
+    def _guard(self, form: Form, arrays: Sequence[Array], rows: int | None = None, **how: Any) -> list[Array]:
         try:
-            return form.run(arrays, self.case.rows if rows is None else rows, pieces)
+            return form.run(arrays, self.case.rows if rows is None else rows, **how)
         except Overrun as error:
-            raise Difference(f"{'fused' if form is self.forms.fused else 'singly'}: {error}") from None
+            raise Difference(f"{'fused' if form is self.forms.fused else 'in straight lines'}: {error}") from None
         except ChainruleError as error:
             raise Difference(f"native code stopped: {error}") from None
+
+    def _by_executor(self) -> list[Array]:
+        """Run the graph as users do, through all that lies between a call and the kernels."""
+        try:
+            return get_executor("native").run(self.case.graph, self.case.arrays, self.case.rows)
+        except ChainruleError as error:
+            raise Difference(f"the executor stopped: {error}") from None
+
+    def _as_stored(self, what: str, values: dict[Node, Array], results: Sequence[Array]) -> None:
+        """Compare outputs with the values of nodes that were all stored: to the bit, or the rounding of one sum."""
+        free = order_decides(self.case.graph, every=self.forms.straight is not None and what != "fused")
+        for node, got in zip(self.case.graph.outputs, results, strict=True):
+            if node not in free:
+                self._same(what, node, np.asarray(values[node]), got)
+            elif node.operands and not any(o in free for o in node.operands) and node.op is not RESULT:
+                self._node(node, [values[o] for o in node.operands], got)
+            else:
+                self.census["left out: after a sum in another order"] += 1
 
     def _same(self, what: str, node: Node, one: Array, other: Array) -> None:
         wrong = bits_differ(one, other)
@@ -116,8 +151,6 @@ class Comparison:
 
     def _refused(self, graph: Graph, arrays: Sequence[Array], error: ChainruleError) -> None:
         """Native code stopped with a status: so must the reference, on the same graph."""
-        from chainrule.execute import get_executor
-
         try:
             get_executor("reference").run(graph, arrays, self.case.rows)
         except ChainruleError:
@@ -183,21 +216,23 @@ class Comparison:
                 self._same(f"{rows} of {case.rows} rows", node, np.ascontiguousarray(first), few)
 
 
-def order_decides(graph: Graph) -> set[Node]:
+def order_decides(graph: Graph, every: bool = False) -> set[Node]:
     """Return the nodes whose last bits may depend on what else is stored, and those computed from them.
 
     A float sum (or the sign of a zero that max or min finds) has an order that depends on how its operand lies in
     memory. Where a nest computes the operand on its way, and reads a view (transposed, sliced, broadcast), that is not
-    how the operand lies where it is stored.
+    how the operand lies where it is stored. Straight-line code adds in an order of its own: there it is every sum.
     """
     found: set[Node] = set()
     views: set[Node] = set()  # elementwise nodes of which a nest may read a view
     for node in graph.nodes:
         after = any(o in found for o in node.operands)
-        reads = node.op.name in ("sum", "max", "min") and node.type.is_float and node.operands[0] in views
+        reads = node.op.name in ("sum", "max", "min") and node.type.is_float and (every or node.operands[0] in views)
         if after or reads or any(order_decides(body) for body in bodies(node)):
             found.add(node)
-        elif node.op.kind == "elementwise" and any(o in views or o.op.name in VIEWS for o in node.operands):
+        elif node.op.kind == "elementwise" and any(
+            o in views or (o.op.name in VIEWS and uniform_literal(o) is None) for o in node.operands
+        ):
             views.add(node)
     return found
 

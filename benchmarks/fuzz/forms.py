@@ -1,7 +1,8 @@
 """Forms in which a graph is compiled for comparison, and their runs in guarded memory.
 
 *Singly*, every node has a kernel of its own and is stored: such kernels come again and again, so most are compiled once
-a process, and every node's value can be looked at. *Fused* is what users run. Many graphs are compiled in one LLVM
+a process, and every node's value can be looked at. *Fused* is what users run, and *straight* what they run for tiny
+graphs. Many graphs are compiled in one LLVM
 module, at the level of code generation that users get; or the fused ones at level 0, which is several times as fast: it
 tests the code that is written as well, but not what LLVM's better code generator makes of it.
 """
@@ -19,6 +20,7 @@ import numpy as np
 from chainrule.errors import ExecutionError
 from chainrule.execute.native import arena, compile, engine, link, schedule
 from chainrule.execute.native.function import STATUS, NativeFunction
+from chainrule.execute.native.pool import helpers
 from chainrule.execute.native.settings import debugging, vector_bytes
 from chainrule.execute.reference import resolve_attributes
 from chainrule.graph import Graph, Node, Type, simplify
@@ -28,6 +30,8 @@ Array = np.ndarray[Any, Any]
 _KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 MARGIN = 256
 CANARY = 0xA5
+STRAIGHT: Any = getattr(compile, "straight", None)
+"""The executor's straight-line code for tiny graphs, where it has any."""
 LEVEL = 1
 """The level of code generation that users get."""
 
@@ -86,16 +90,18 @@ def _scheduled_singly(top: Graph) -> Iterator[None]:
 class Form:
     """A graph compiled in one of the forms; linked later, together with others."""
 
-    def __init__(self, graph: Graph, singly: bool) -> None:
-        self.graph = all_nodes(graph) if singly else graph
+    def __init__(self, graph: Graph, kind: str) -> None:
+        self.graph = all_nodes(graph) if kind == "singly" else graph
         simple = simplify(self.graph)[0]
         compiler = compile.Compiler(vector_bytes(), debugging())
-        if singly:
-            with _scheduled_singly(simple):
-                compiler.refuse(simple)
-                self.code = self._stages(compiler, simple)
-        else:
+        compiler.refuse(simple)
+        if kind == "straight":
             self.code = compiler.compile(simple)
+        elif kind == "fused":
+            self.code = self._stages(compiler, simple)
+        else:
+            with _scheduled_singly(simple):
+                self.code = self._stages(compiler, simple)
         self.function: NativeFunction | None = None
 
     @staticmethod
@@ -106,7 +112,9 @@ class Form:
             c.write(graph, inputs, targets)
         return c.code()
 
-    def run(self, arrays: Sequence[Array], rows: int, pieces: np.random.Generator | None = None) -> list[Array]:
+    def run(
+        self, arrays: Sequence[Array], rows: int, pieces: np.random.Generator | None = None, threads: int = 1
+    ) -> list[Array]:
         """Run in guarded memory; with ``pieces``, every loop that threads may share is run in pieces, in any order."""
         if self.function is None:
             self.function = NativeFunction(self.graph, arena.Linked(self.code))
@@ -118,7 +126,7 @@ class Form:
         results = [_guarded(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize) for shape, dtype in kinds]
         for index, memory in zip(function._inputs + function._outputs, given + results, strict=True):
             buffers.table[index] = memory.ctypes.data + MARGIN
-        status = self._pieces(buffers, rows, pieces) if pieces is not None else self._whole(buffers, rows)
+        status = self._pieces(buffers, rows, pieces) if pieces is not None else self._whole(buffers, rows, threads)
         for memory, array in zip(given, arrays, strict=True):
             if memory[MARGIN:-MARGIN].tobytes() != np.ascontiguousarray(array).tobytes():
                 raise Overrun("an input was changed")
@@ -131,10 +139,13 @@ class Form:
             for m, (shape, dtype) in zip(results, kinds, strict=True)
         ]
 
-    def _whole(self, buffers: arena.Buffers, rows: int) -> int:
+    def _whole(self, buffers: arena.Buffers, rows: int, threads: int) -> int:
+        """Run all kernels, by several threads every one that can be shared, however short it is."""
         assert self.function is not None
-        bound = self.function.section.bind(rows)
-        return int(self.function._call(buffers.address, bound.address, bound.count, None))
+        with _shared_from(0.0 if threads > 1 else arena.SHARE_FROM):
+            bound = arena.Bound(self.function.section, rows, threads, 0)
+        with helpers(threads) as pool:
+            return int(self.function._call(buffers.address, bound.address, bound.count, pool or None))
 
     def _pieces(self, buffers: arena.Buffers, rows: int, rng: np.random.Generator) -> int:
         """Do what threads do with the shared kernels, piece by piece, in a random order and with odd sizes."""
@@ -150,6 +161,16 @@ class Form:
         return int(buffers.status[0])
 
 
+@contextmanager
+def _shared_from(nanoseconds: float) -> Iterator[None]:
+    usual = arena.SHARE_FROM, arena.PIECE
+    arena.SHARE_FROM, arena.PIECE = nanoseconds, min(arena.PIECE, max(nanoseconds, 1.0))
+    try:
+        yield
+    finally:
+        arena.SHARE_FROM, arena.PIECE = usual
+
+
 def _guarded(size: int, content: Array | None = None) -> Array:
     """Return bytes with margins that nobody may write to; those between are poison where there is no content."""
     raw = np.full(size + 2 * MARGIN + arena.ALIGN, CANARY, np.uint8)
@@ -160,17 +181,19 @@ def _guarded(size: int, content: Array | None = None) -> Array:
 
 
 class Forms:
-    """The forms of one graph: singly (its loops' bodies too), and fused."""
+    """The forms of one graph: singly (its loops' bodies too), fused in nests, in straight lines where it is tiny."""
 
     def __init__(self, graph: Graph) -> None:
         self.singly: dict[int, Form] = {}
         self._bodies: list[Graph] = []
-        self.fused = Form(graph, False)
+        self.fused = Form(graph, "fused")
+        tiny = STRAIGHT is not None and not debugging() and STRAIGHT.fits(simplify(graph)[0], None)
+        self.straight = Form(graph, "straight") if tiny else None
         self._add(graph)
 
     def _add(self, graph: Graph) -> None:
         if id(graph) not in self.singly:
-            self.singly[id(graph)] = Form(graph, True)
+            self.singly[id(graph)] = Form(graph, "singly")
             self._bodies.append(graph)  # kept alive: its id is its key
             for node in graph.nodes:
                 for body in bodies(node):
@@ -181,7 +204,12 @@ class Forms:
 
     @property
     def every(self) -> list[Form]:
-        return [self.fused, *self.singly.values()]
+        return [*self.late, *self.singly.values()]
+
+    @property
+    def late(self) -> list[Form]:
+        """What has kernels of its own, which no other graph has."""
+        return [self.fused] if self.straight is None else [self.fused, self.straight]
 
 
 def link_together(forms: Sequence[Form], level: int = LEVEL) -> None:

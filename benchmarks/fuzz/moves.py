@@ -205,7 +205,7 @@ def product(m: Maker) -> Node:
 
 def index(m: Maker) -> Any:
     """Take rows, and add rows to rows: indices repeat, and are of any integer dtype and rank."""
-    x = m.floating(lambda n: n.ndim > 0) if m.chance(0.7) else m.anything("i32", "i64", "u32", "bool")
+    x = m.floating(lambda n: n.ndim > 0) if m.chance(0.7) else m.anything(*INTEGERS, "bool")
     if not x.ndim or not isinstance(x.shape[0], int) or x.shape[0] == 0:
         return None
     count, dtype = x.shape[0], str(m.one_of(INTEGERS))

@@ -15,7 +15,6 @@ from chainrule import ops
 from chainrule.errors import ExecutionError
 from chainrule.execute import get_executor
 from chainrule.execute.native import arena, compile, engine, layout, matmul, nests, products, stages
-from chainrule.execute.native.function import NativeFunction
 from chainrule.execute.order import RowOrder
 from chainrule.graph import Type, n
 from chainrule.ops.views import pad
@@ -160,19 +159,26 @@ def test_a_row_that_the_data_do_not_have_is_not_read(monkeypatch: pytest.MonkeyP
         fit(numbers(70, 5), np.arange(70) % 3, batch_size=16)
 
 
-def test_memory_is_poison_before_every_call() -> None:
+def test_memory_is_poison_before_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """Temporaries begin as NaN, share no place, and those of an earlier call are gone."""
     x = numbers(33, 17)
     graph = cr.make_graph(lambda x: np.sum(np.tanh(x @ x.T) @ x, axis=0), x)
-    function: NativeFunction = get_executor("native").compile(graph)
-    function([x])
-    (buffers,) = function._spare
-    used = buffers._arena.copy()
-    assert np.any(used != 0xFF)
-    buffers.poison()
-    assert np.all(buffers._arena == 0xFF)
-    function([x])
-    assert buffers._arena.tobytes() == used.tobytes()
+    before: list[Any] = []
+    as_it_is = arena.Buffers.poison
+
+    def poison(self: Any) -> None:
+        before.append(self._arena.copy())
+        as_it_is(self)
+        assert np.all(self._arena == 0xFF)
+
+    monkeypatch.setattr(arena.Buffers, "poison", poison)
+    native = get_executor("native")
+    results = [native.run(graph, [x])[0].tobytes() for _ in range(3)]
+    assert len(set(results)) == 1
+    assert len(before) == 4, "once when the memory is made, and at every call"
+    assert np.any(before[2] != 0xFF), "a call leaves its temporaries"
+    assert before[2].tobytes() == before[3].tobytes()
+    function = native.compile(graph)
     section = function.section
     offsets, top = section.place(function.linked.slots, 0, apart=True)
     spans = sorted(

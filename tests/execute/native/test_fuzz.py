@@ -34,7 +34,8 @@ pytestmark = pytest.mark.skipif(bool(engine.missing()), reason=engine.missing() 
 ROOT = Path(__file__).parents[3]
 FOUND = sorted((Path(__file__).parent / "found").glob("*.json"))
 GRAPHS = 400 if os.environ.get("CHAINRULE_DEBUG", "") not in ("", "0") else 10_000
-LEAST = 20
+"""A debug build checks every address: it takes several times as long to compile."""
+LEAST = 100
 """Each operation is compared at least so many times in a run of all graphs; each conversion at least once."""
 
 
@@ -67,10 +68,11 @@ def census() -> Counter[str]:
     assert not report["failures"], done.stderr
     assert done.returncode == 0, done.stderr
     assert report["graphs"] == GRAPHS
-    assert report["real"] == GRAPHS // 2, "every second graph as users get it"
+    assert report["real"] >= GRAPHS // 3, "as users get them: this machine's vectors, the usual code generation"
     assert report["unsupported"] <= GRAPHS // 100, report["reasons"]
     assert report["refused"] <= GRAPHS // 100, report["reasons"]
     assert report["census"]["row by row"] >= GRAPHS // 20
+    assert report["census"]["run by two threads"] >= GRAPHS // 20
     print(f"{report['graphs']} graphs, {report['nodes']} nodes")
     return Counter(report["census"])
 
@@ -105,6 +107,29 @@ def test_every_dtype_was_compared(census: Counter[str]) -> None:
     wanted |= {f"cast {a} to {b}" for a in DTYPES for b in DTYPES}
     wanted |= {f"{region} {dtype}" for region in REGIONS for dtype in floats}
     assert sorted(wanted - set(census)) == []
+
+
+def test_every_width_of_vectors_gives_the_same_bits() -> None:
+    """Also with vectors of 64 bytes on a machine that has none: LLVM splits them."""
+    found: dict[int, dict[str, str]] = {}
+    for width in (16, 32, 64):
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.fuzz",
+            "--graphs",
+            str(min(GRAPHS // 10, 96)),
+            "--seed",
+            "50000",
+            "--workers",
+            "1",
+        ]
+        command += ["--width", str(width), "--quick", "--json", "--digests"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found[width] = json.loads(done.stdout)["digests"]
+    assert len(found[16]) >= min(GRAPHS // 10, 96) - 4
+    assert found[16] == found[32] == found[64]
 
 
 @pytest.mark.parametrize("path", FOUND, ids=lambda p: p.stem)
@@ -184,6 +209,7 @@ def test_a_loop_that_runs_too_far_is_found(fuzz: Any, monkeypatch: pytest.Monkey
     """Writes behind an output go to a margin that is looked at afterwards."""
     from chainrule.execute.native import compile
 
+    monkeypatch.setenv("CHAINRULE_DEBUG", "0")  # a debug build would not let it happen
     case = two_node_case(fuzz)
     usual = compile.Call
 
