@@ -11,14 +11,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 import chainrule as cr
 from benchmarks.peers.process import Process
-from benchmarks.peers.trainer import Array, Prediction, Trainer
+from benchmarks.peers.trainer import Array, Clock, Prediction, Trainer
 from benchmarks.workloads import Workload
 
 MANY = 10**6
@@ -35,7 +34,10 @@ def forms(work: Workload, threads: int) -> dict[str, Callable[[], Trainer]]:
     if work.kind == "many":
         return {"fit_many": lambda: FitMany(work, threads)}
     if work.kind == "predict":
-        return {"compile": lambda: Prediction(work, _compiled(work)), "run.predict": lambda: _predicting(work)}
+        return {
+            "compile": lambda: Prediction(work, lambda: _compiled(work)),
+            "run.predict": lambda: Prediction(work, lambda: _predicting(work)),
+        }
     return {"train": lambda: Process(work, command, _accuracy)}
 
 
@@ -107,7 +109,7 @@ class Fit(Trainer):
         marks: list[tuple[float, int]] = []
 
         def listen(report: Any) -> None:
-            marks.append((perf_counter(), report.step))
+            marks.append((Clock.now(), report.step))
             if len(marks) > 1 and marks[-1][0] - marks[0][0] >= seconds:
                 raise Enough
 
@@ -166,14 +168,14 @@ def _compiled(work: Workload) -> Callable[[], Any]:
     return lambda: function(x)
 
 
-def _predicting(work: Workload) -> Trainer:
+def _predicting(work: Workload) -> Callable[[], Any]:
     network, parameters = network_of(work)
     x, y = work.data()
     run = cr.fit(
         cr.Objective(network, work.loss), (x[:32], y[:32]), optimizer=_optimizer(work), epochs=1, parameters=parameters
     )
     run.parameters = parameters
-    return Prediction(work, lambda: run.predict(x))
+    return lambda: run.predict(x)
 
 
 def command(work: Workload, table: str, folder: str) -> list[str]:
