@@ -7,6 +7,8 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,11 @@ for _name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
     os.environ.pop(_name, None)  # before NumPy is imported: what somebody tried out must not decide here
 
 from rich.console import Console  # noqa: E402
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: E402
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: E402
 
 from benchmarks.measure import measure, peaks  # noqa: E402
 from benchmarks.peers import PEERS  # noqa: E402
-from benchmarks.table import WIDTH, show  # noqa: E402
+from benchmarks.table import WIDTH, legend, target_table, workload_table  # noqa: E402
 from benchmarks.targets import verdicts  # noqa: E402
 from benchmarks.workloads import WORKLOADS, chosen  # noqa: E402
 
@@ -67,27 +69,40 @@ def main() -> None:
         "quick": options.quick,
         "workloads": {},
     }
-    columns = BarColumn(bar_width=12), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
-    with (
-        Progress(*columns, console=Console(stderr=True), transient=True) as bar,
-        peaks(threads if any(WORKLOADS[key].flops for key in options.only) else []) as limits,
-    ):
-        task = bar.add_task("", total=len(options.only))
+    console = Console(width=WIDTH)
+    with peaks(threads if any(WORKLOADS[key].flops for key in options.only) else []) as limits:
         for key in options.only:
-            report["workloads"][key] = measure(
-                key, options.peers, options.rounds, options.seconds, threads, options.quick, options.cpu,
-                limits, lambda text: bar.update(task, description=text),
-            )  # fmt: skip
-            bar.advance(task)
+            with progress(options.only.index(key), len(options.only)) as say:
+                found = measure(
+                    key, options.peers, options.rounds, options.seconds, threads, options.quick, options.cpu, limits,
+                    say,
+                )  # fmt: skip
+            report["workloads"][key] = found
+            console.print(workload_table(key, found))  # at once: the next one may take minutes
     report["versions"] = {k: v for found in report["workloads"].values() for k, v in found.pop("versions").items()}
     report["targets"] = verdicts(report["workloads"])
-    show(report, Console(width=WIDTH))
+    console.print(target_table(report["targets"]))
+    console.print(legend(report), style="dim", highlight=False)
     if options.json:
         options.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if options.plot:
         from benchmarks.plot import plot
 
         plot(report, options.plot)
+
+
+@contextmanager
+def progress(done: int, total: int) -> Iterator[Callable[[str], None]]:
+    """Show what is being done, on standard error, as long as it is being done."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn(f"{done + 1} of {total}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda text: bar.update(task, description=text)
 
 
 def processor() -> str:

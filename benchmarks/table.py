@@ -6,25 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 WIDTH = 80
 
 
-def show(report: Mapping[str, Any], console: Console) -> None:
-    """Print a table for each workload, the targets, and what the numbers mean."""
-    for key, found in report["workloads"].items():
-        console.print(workload_table(key, found))
-    console.print(target_table(report["targets"]))
+def legend(report: Mapping[str, Any]) -> str:
+    """Return what the columns mean, and who took part."""
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     counted = f"Medians of {report['rounds']} rounds of {report['seconds']:g} s each, everyone in turn"
     clock = f"on {report['threads']} threads at most (thr: the faster number), by {report['clock']}"
-    console.print(
+    return (
         f"{counted}, {clock}. first: time until the first unit of work was done, compilation included. ratio: "
-        f"chainrule's best rate over this one. apart: difference of the losses, relative. {versions}.",
-        style="dim",
-        highlight=False,
+        f"chainrule's best rate over this one. apart: difference of the losses, relative. {versions}."
     )
 
 
