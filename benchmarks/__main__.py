@@ -7,6 +7,8 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,11 @@ for _name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
     os.environ.pop(_name, None)  # before NumPy is imported: what somebody tried out must not decide here
 
 from rich.console import Console  # noqa: E402
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: E402
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: E402
 
 from benchmarks.measure import measure, peaks  # noqa: E402
 from benchmarks.peers import PEERS  # noqa: E402
-from benchmarks.table import WIDTH, show  # noqa: E402
+from benchmarks.table import WIDTH, legend, target_table, workload_table  # noqa: E402
 from benchmarks.targets import verdicts  # noqa: E402
 from benchmarks.workloads import WORKLOADS, chosen  # noqa: E402
 
@@ -34,6 +36,9 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the ratios (needs matplotlib)")
     parser.add_argument("--quick", action="store_true", help="a test of the benchmark itself, on tiny workloads")
+    parser.add_argument(
+        "--cpu", action="store_true", help="CPU time instead of the wall clock, on one thread: for a busy machine"
+    )
     options = parser.parse_args(words)
     options.rounds = options.rounds or (1 if options.quick else 5)
     options.seconds = options.seconds or (0.01 if options.quick else 1.0)
@@ -53,37 +58,51 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Measure what was asked for, and show it."""
     options = arguments()
-    threads = [1] if options.quick else sorted({1, options.threads})
+    threads = [1] if options.quick or options.cpu else sorted({1, options.threads})
     report: dict[str, Any] = {
         "machine": {"platform": platform.platform(), "processor": processor(), "cpus": os.cpu_count()},
         "python": platform.python_version(),
         "rounds": options.rounds,
         "seconds": options.seconds,
-        "threads": options.threads,
+        "threads": max(threads),
+        "clock": "CPU time" if options.cpu else "wall clock",
         "quick": options.quick,
         "workloads": {},
     }
-    columns = BarColumn(bar_width=12), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
-    with (
-        Progress(*columns, console=Console(stderr=True), transient=True) as bar,
-        peaks(threads if any(WORKLOADS[key].flops for key in options.only) else []) as limits,
-    ):
-        task = bar.add_task("", total=len(options.only))
+    console = Console(width=WIDTH)
+    with peaks(threads if any(WORKLOADS[key].flops for key in options.only) else []) as limits:
         for key in options.only:
-            report["workloads"][key] = measure(
-                key, options.peers, options.rounds, options.seconds, threads, options.quick,
-                limits, lambda text: bar.update(task, description=text),
-            )  # fmt: skip
-            bar.advance(task)
+            with progress(options.only.index(key), len(options.only)) as say:
+                found = measure(
+                    key, options.peers, options.rounds, options.seconds, threads, options.quick, options.cpu, limits,
+                    say,
+                )  # fmt: skip
+            report["workloads"][key] = found
+            console.print(workload_table(key, found))  # at once: the next one may take minutes
     report["versions"] = {k: v for found in report["workloads"].values() for k, v in found.pop("versions").items()}
     report["targets"] = verdicts(report["workloads"])
-    show(report, Console(width=WIDTH))
+    console.print(target_table(report["targets"]))
+    console.print(legend(report), style="dim", highlight=False)
     if options.json:
         options.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if options.plot:
         from benchmarks.plot import plot
 
         plot(report, options.plot)
+
+
+@contextmanager
+def progress(done: int, total: int) -> Iterator[Callable[[str], None]]:
+    """Show what is being done, on standard error, as long as it is being done."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn(f"{done + 1} of {total}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda text: bar.update(task, description=text)
 
 
 def processor() -> str:

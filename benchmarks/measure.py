@@ -50,6 +50,7 @@ def measure(
     seconds: float,
     threads: Sequence[int],
     quick: bool,
+    cpu: bool,
     peaks: Sequence[Form],
     say: Callable[[str], None],
 ) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def measure(
     workers: list[Worker] = []
     missing: dict[str, str] = {}
     try:
-        forms = _start(work, peers, threads, quick, workers, missing, say)
+        forms = _start(work, peers, threads, quick, cpu, workers, missing, say)
         _compare(work, forms)
         _choose(forms, min(seconds, 0.5), say)
         for peak in peaks:
@@ -79,7 +80,7 @@ def peaks(threads: Sequence[int]) -> Iterator[list[Form]]:
     """Workers that measure the cores' peak, for all workloads."""
     workers: list[Worker] = []
     try:
-        workers.extend(Worker(PEAK, "a", count, quick=True) for count in threads)
+        workers.extend(Worker(PEAK, "a", count, quick=True, cpu=False) for count in threads)
         forms = [Form(PEAK, worker.forms[0], worker.threads, worker) for worker in workers]
         for form in forms:
             form.ask("start")
@@ -94,6 +95,7 @@ def _start(
     peers: Sequence[str],
     threads: Sequence[int],
     quick: bool,
+    cpu: bool,
     workers: list[Worker],
     missing: dict[str, str],
     say: Callable[[str], None],
@@ -109,7 +111,7 @@ def _start(
         for count in threads[-1:] if work.kind == "process" else threads:
             say(f"{work.key}: starting {peer.name}, threads {count}")
             try:
-                worker = Worker(peer, work.key, count, quick)
+                worker = Worker(peer, work.key, count, quick, cpu)
             except WorkerDied as error:
                 missing[peer.name] = str(error)
                 continue

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
+from benchmarks.table import plain
+
 COLORS = {"torch": "#c8553d", "jax": "#5b6ee1", "sklearn": "#e0a030", "onnxruntime": "#5a9e6f", "c": "#777777"}
 
 
@@ -16,28 +18,24 @@ def plot(report: Mapping[str, Any], path: str | PathLike[str]) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    bars: list[tuple[str, float, str]] = []
-    marks: list[tuple[float, str]] = []
+    lines: list[tuple[str, float, str]] = []  # a heading has the value 1: a bar of no length
     for key, found in report["workloads"].items():
         rows = [row for row in found["forms"] if row["peer"] != "chainrule" and row["ratio"]]
         rows.sort(key=lambda row: row["ratio"])
-        bars += [(f"{row['peer']} {row['form']}", row["ratio"], COLORS.get(row["peer"], "#999999")) for row in rows]
-        if rows:
-            marks.append((len(bars) - 0.5, f"({key}) {found['title']}"))
-    figure, axes = pyplot.subplots(figsize=(9, 1.5 + 0.24 * max(len(bars), 1)), layout="constrained")
-    places = range(len(bars))
-    axes.barh(places, [b[1] - 1 for b in bars], left=1, color=[b[2] for b in bars], height=0.7)
-    axes.set_yticks(places, [b[0] for b in bars], fontsize=7)
-    for place, (_, value, _) in enumerate(bars):
-        axes.text(max(value, 1.0), place, f" {value:.3g}", va="center", fontsize=7)
-    for place, text in marks:
-        axes.axhline(place, color="#dddddd", linewidth=0.8)
-        axes.text(
-            1.0, place - 0.45, text, fontsize=7, fontweight="bold", transform=axes.get_yaxis_transform(), ha="right"
-        )
+        lines += [(f"({key}) {found['title']}", 1.0, "")] if rows else []
+        lines += [(f"{row['peer']} {row['form']}", row["ratio"], COLORS.get(row["peer"], "#999999")) for row in rows]
+    figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.2 * max(len(lines), 1)), layout="constrained")
+    axes.set_yticks(range(len(lines)), [name for name, _, _ in lines], fontsize=7)
+    for place, (_, value, color) in enumerate(lines):
+        if color:
+            axes.barh(place, value - 1, left=1, color=color, height=0.7)
+            axes.text(max(value, 1.0), place, f" {plain(value)}", va="center", fontsize=7)
+        else:
+            axes.get_yticklabels()[place].set_fontweight("bold")
+    axes.margins(x=0.12)
+    axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.set_xscale("log")
     axes.axvline(1, color="black", linewidth=0.8)
-    axes.invert_yaxis()
     axes.set_xlabel("times as fast as this, chainrule")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)

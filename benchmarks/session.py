@@ -22,7 +22,7 @@ class WorkerDied(Exception):
 class Worker:
     """A process with one library, for one workload, on so many threads."""
 
-    def __init__(self, peer: Peer, workload: str, threads: int, quick: bool) -> None:
+    def __init__(self, peer: Peer, workload: str, threads: int, quick: bool, cpu: bool) -> None:
         self.peer = peer
         self.threads = threads
         self.folder = tempfile.TemporaryDirectory(prefix="chainrule-benchmark-", ignore_cleanup_errors=True)
@@ -32,7 +32,9 @@ class Worker:
             env=environment(threads, Path(self.folder.name), keep=quick),
         )  # fmt: skip
         try:
-            hello = self._talk({"workload": workload, "module": peer.module, "threads": threads, "quick": quick})
+            hello = self._talk(
+                {"workload": workload, "module": peer.module, "threads": threads, "quick": quick, "cpu": cpu}
+            )
         except BaseException:
             self.close()
             raise

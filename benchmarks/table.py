@@ -5,34 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
+from rich import box
 from rich.table import Table
 
 WIDTH = 80
 
 
-def show(report: Mapping[str, Any], console: Console) -> None:
-    """Print a table for each workload, the targets, and what the numbers mean."""
-    for key, found in report["workloads"].items():
-        console.print(workload_table(key, found))
-    console.print(target_table(report["targets"]))
+def legend(report: Mapping[str, Any]) -> str:
+    """Return what the columns mean, and who took part."""
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-    console.print(
-        f"Medians of {report['rounds']} rounds of {report['seconds']:g} s each, everyone in turn, on "
-        f"{report['threads']} threads at most (thr: the faster number). first: seconds until the first unit of work "
-        f"was done, compilation included. ratio: chainrule's best rate over this one. apart: difference of the "
-        f"losses, relative. {versions}.",
-        style="dim",
-        highlight=False,
+    counted = f"Medians of {report['rounds']} rounds of {report['seconds']:g} s each, everyone in turn"
+    clock = f"on {report['threads']} threads at most (thr: the faster number), by {report['clock']}"
+    return (
+        f"{counted}, {clock}. first: time until the first unit of work was done, compilation included. ratio: "
+        f"chainrule's best rate over this one. apart: difference of the losses, relative. {versions}."
     )
 
 
 def workload_table(key: str, found: Mapping[str, Any]) -> Table:
     """Return one workload's forms, fastest first, and those who are not there."""
-    table = Table(title=f"({key}) {found['title']}", title_justify="left", width=WIDTH, title_style="bold")
+    table = Table(
+        title=f"({key}) {found['title']}",
+        title_justify="left",
+        width=WIDTH,
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     table.add_column("who", no_wrap=True)
     for name in ("thr", f"{found['unit']}/s", "each", "ratio", "first", "apart"):
-        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+        table.add_column(name, justify="right", no_wrap=True)
     for row in sorted(found["forms"], key=lambda row: -row["rate"]):
         name = f"{row['peer']} {row['form']}"
         if row["problem"]:
@@ -47,13 +49,20 @@ def workload_table(key: str, found: Mapping[str, Any]) -> Table:
     for name, reason in found["missing"].items():
         table.add_row(f"[dim]{name}", "", f"[dim]{'not installed' if 'not installed' in reason else reason}")
     for threads, rate in found["peak"].items():
-        table.add_row(f"[dim]peak of products, {threads} thr", "", f"[dim]{rate / 1e9:.1f} GF/s")
+        table.add_row("[dim]peak of products", f"[dim]{threads}", f"[dim]{rate / 1e9:.1f} GF/s")
     return table
 
 
 def target_table(targets: list[dict[str, Any]]) -> Table:
     """Return the targets with what was measured."""
-    table = Table(title="Targets", title_justify="left", width=WIDTH, title_style="bold")
+    table = Table(
+        title="Targets",
+        title_justify="left",
+        width=WIDTH,
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     for name, side in (("", "left"), ("grade", "left"), ("what", "left"), ("target", "right"), ("measured", "right")):
         table.add_column(name, justify=side, no_wrap=True)  # type: ignore[arg-type]
     table.add_column("")

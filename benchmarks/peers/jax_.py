@@ -31,8 +31,11 @@ def forms(work: Workload, threads: int) -> dict[str, Callable[[], Trainer]]:
         }
     if work.kind == "many":
         return {"vmap, scan": lambda: Jax(work, "scan"), "vmap, fori_loop": lambda: Jax(work, "fori_loop")}
-    tiles = {"jit, tiles": lambda: _predicting(work, tiled=True)} if work.rows > TILE else {}
-    return {"jit": lambda: _predicting(work)} | tiles
+    forms = {"jit": False} | ({"jit, tiles": True} if work.rows > TILE else {})
+    return {
+        form: lambda tiled=tiled: Prediction(work, lambda: _predicting(work, tiled))  # type: ignore[misc]
+        for form, tiled in forms.items()
+    }
 
 
 def _forward(work: Workload, values: Tree, x: Any) -> Any:
@@ -117,8 +120,8 @@ class Jax(Steps):
         self.function = jax.jit(function, donate_argnums=(0,))
 
     def prepare(self, order: Array) -> Any:
-        rows = jnp.asarray(order, jnp.int32)
-        return list(rows) if self.form == "jit" else rows
+        order = order.astype(np.int32)
+        return [jnp.asarray(rows) for rows in order] if self.form == "jit" else jnp.asarray(order)
 
     def restart(self) -> None:
         values = [(jnp.array(w), jnp.array(b)) for w, b in self.work.parameters()]
@@ -141,7 +144,7 @@ class Jax(Steps):
         return np.array([float(_loss(self.work, net, self.x, self.y)) for net in nets])
 
 
-def _predicting(work: Workload, tiled: bool = False) -> Trainer:
+def _predicting(work: Workload, tiled: bool) -> Callable[[], Any]:
     x = jnp.asarray(work.data()[0])
     values = [(jnp.asarray(w), jnp.asarray(b)) for w, b in work.parameters()]
 
@@ -154,4 +157,4 @@ def _predicting(work: Workload, tiled: bool = False) -> Trainer:
         return jnp.concatenate([tiles.reshape(-1, work.shape[-1]), predict(x[whole:])])
 
     function = jax.jit(in_tiles if tiled else predict)
-    return Prediction(work, lambda: np.asarray(function(x)))
+    return lambda: np.asarray(function(x))

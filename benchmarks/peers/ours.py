@@ -8,17 +8,20 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 import chainrule as cr
 from benchmarks.peers.process import Process
-from benchmarks.peers.trainer import Array, Prediction, Trainer
+from benchmarks.peers.trainer import Array, Clock, Prediction, Trainer
 from benchmarks.workloads import Workload
+
+MANY = 10**6
+"""Epochs of a run that is ended by its listener."""
 
 
 def version() -> str:
@@ -31,7 +34,10 @@ def forms(work: Workload, threads: int) -> dict[str, Callable[[], Trainer]]:
     if work.kind == "many":
         return {"fit_many": lambda: FitMany(work, threads)}
     if work.kind == "predict":
-        return {"compile": lambda: Prediction(work, _compiled(work)), "run.predict": lambda: _predicting(work)}
+        return {
+            "compile": lambda: Prediction(work, lambda: _compiled(work)),
+            "run.predict": lambda: Prediction(work, lambda: _predicting(work)),
+        }
     return {"train": lambda: Process(work, command, _accuracy)}
 
 
@@ -65,45 +71,55 @@ class L2:
         return settings["lambda"] * sum(np.sum(w * w) for w in weights)
 
 
+class Enough(Exception):
+    """Raised by a listener: the run has gone on for as long as it is needed."""
+
+
 class Fit(Trainer):
-    """One training run by ``cr.fit``; between its reports to the listener, time and steps are counted."""
+    """Training runs by ``cr.fit``; in its reports to the listener, time and steps are read."""
 
     def __init__(self, work: Workload) -> None:
         super().__init__(work)
-        network, self.parameters = network_of(work)
+        network, parameters = network_of(work)
         self.objective = cr.Objective(network, work.loss)
         self.data = work.data()
         self.options: dict[str, Any] = {
             "optimizer": _optimizer(work),
             "batch_size": work.batch,
-            "parameters": self.parameters,
+            "parameters": parameters,
             "shuffle": work.shuffle,
         }
-        self.epoch_steps = work.rows // work.batch
-        self.speed = 0.0
 
     def first(self) -> None:
-        cr.fit(self.objective, self.data, epochs=1, **self.options)
+        """Go on until the first report that has the steps of a unit behind it."""
+
+        def listen(report: Any) -> None:
+            if report.step >= self.work.steps:
+                raise Enough
+
+        self._fit(listen)
 
     def check(self) -> Array:
-        steps = self.work.check
-        begin = perf_counter()
-        run = cr.fit(self.objective, self.data, epochs=ceil(steps / self.epoch_steps), **self.options)
-        self.speed = run.steps / (perf_counter() - begin)
-        return np.array([_loss(self.objective, run.at(steps).parameters, self.data)])
+        epochs = ceil(self.work.check * self.work.batch / self.work.rows)
+        run = cr.fit(self.objective, self.data, epochs=epochs, **self.options)
+        return np.array([_loss(self.objective, run.at(self.work.check).parameters, self.data)])
 
     def rate(self, seconds: float) -> float:
+        """Count from the first report on: then tracing and loading are over."""
         marks: list[tuple[float, int]] = []
-        epochs = max(2, ceil((seconds + 0.1) * self.speed / self.epoch_steps))
-        begin = perf_counter()
-        cr.fit(
-            self.objective, self.data, epochs=epochs, **self.options,
-            progress=lambda report: marks.append((perf_counter(), report.step)),
-        )  # fmt: skip
-        # Tracing and loading are over when the first slice of the run is.
-        (start, before), (end, after) = marks[0] if len(marks) > 2 else (begin, 0), marks[-1]
-        self.speed = (after - before) / (end - start)
-        return self.speed
+
+        def listen(report: Any) -> None:
+            marks.append((Clock.now(), report.step))
+            if len(marks) > 1 and marks[-1][0] - marks[0][0] >= seconds:
+                raise Enough
+
+        self._fit(listen)
+        (start, before), (end, after) = marks[0], marks[-1]
+        return (after - before) / (end - start)
+
+    def _fit(self, listen: Callable[[Any], None]) -> None:
+        with suppress(Enough):
+            cr.fit(self.objective, self.data, epochs=MANY, progress=listen, **self.options)
 
 
 class FitMany(Trainer):
@@ -122,24 +138,21 @@ class FitMany(Trainer):
         }
         self.settings = [{"penalty1.lambda": value} for value in work.penalties]
         self.epoch_steps = work.rows // work.batch
-        self.speed = 0.0
+        self.amount = float(work.nets * work.epochs * self.epoch_steps)
+
+    def train(self, epochs: int) -> Any:
+        return cr.learn.fit_many(self.objective, self.data, self.settings, epochs=epochs, **self.options)
 
     def first(self) -> None:
-        cr.learn.fit_many(self.objective, self.data, self.settings, epochs=1, **self.options)
+        self.train(self.work.steps // self.epoch_steps)
 
     def check(self) -> Array:
-        epochs = self.work.check // self.epoch_steps
-        self.rate(0.1)
-        runs = cr.learn.fit_many(self.objective, self.data, self.settings, epochs=epochs, **self.options)
+        runs = self.train(self.work.check // self.epoch_steps)
         plain = cr.Objective(self.objective.network, self.objective.loss)
         return np.array([_loss(plain, run.parameters, self.data) for run in runs])
 
-    def rate(self, seconds: float) -> float:
-        epochs = max(2, ceil(seconds * self.speed / (self.epoch_steps * self.work.nets)))
-        begin = perf_counter()
-        runs = cr.learn.fit_many(self.objective, self.data, self.settings, epochs=epochs, **self.options)
-        self.speed = sum(run.steps for run in runs) / (perf_counter() - begin)
-        return self.speed
+    def unit(self, number: int) -> None:
+        self.train(self.work.epochs)
 
 
 def _loss(objective: Any, parameters: Any, data: tuple[Array, Array]) -> float:
@@ -155,14 +168,14 @@ def _compiled(work: Workload) -> Callable[[], Any]:
     return lambda: function(x)
 
 
-def _predicting(work: Workload) -> Trainer:
+def _predicting(work: Workload) -> Callable[[], Any]:
     network, parameters = network_of(work)
     x, y = work.data()
     run = cr.fit(
         cr.Objective(network, work.loss), (x[:32], y[:32]), optimizer=_optimizer(work), epochs=1, parameters=parameters
     )
     run.parameters = parameters
-    return Prediction(work, lambda: run.predict(x))
+    return lambda: run.predict(x)
 
 
 def command(work: Workload, table: str, folder: str) -> list[str]:

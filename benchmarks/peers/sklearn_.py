@@ -30,7 +30,7 @@ def forms(work: Workload, threads: int) -> dict[str, Callable[[], Trainer]]:
     if work.kind == "process":
         return {"script": lambda: Process(work, command, lambda text: float(json.loads(text)["accuracy"]))}
     if work.kind == "predict":
-        return {"predict_proba": lambda: _predicting(work)}
+        return {"predict_proba": lambda: Prediction(work, lambda: _predicting(work))}
     classifies = work.loss in ("binary_cross_entropy", "softmax_cross_entropy")
     return {"partial_fit": lambda: PartialFit(work)} if classifies else {}
 
@@ -77,11 +77,11 @@ def _model(work: Workload, x: Array, y: Array, alpha: float = 0.0) -> Any:
     return model.partial_fit(x[: work.batch], y[: work.batch], classes=classes)
 
 
-def _predicting(work: Workload) -> Trainer:
+def _predicting(work: Workload) -> Callable[[], Any]:
     x, _ = work.data()
     model = _model(work, np.repeat(x[:1], 2, axis=0), np.array([0, 1]))
     model.coefs_, model.intercepts_ = (list(part) for part in zip(*work.parameters(), strict=True))
-    return Prediction(work, lambda: model.predict_proba(x)[:, 1])
+    return lambda: model.predict_proba(x)[:, 1]
 
 
 def command(work: Workload, table: str, folder: str) -> list[str]:

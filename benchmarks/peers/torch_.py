@@ -28,12 +28,12 @@ def forms(work: Workload, threads: int) -> dict[str, Callable[[], Trainer]]:
         return {
             "eager": lambda: Eager(work, fused=False),
             "fused": lambda: Eager(work, fused=True),
-            "compile": lambda: Functional(work, compiled=True),
+            "compile": lambda: Compiled(work),
         }
     if work.kind == "many":
         return {"vmap": lambda: Many(work, compiled=False), "vmap, compile": lambda: Many(work, compiled=True)}
-    tiles = {"jit, tiles": lambda: _predicting(work, "jit", tiled=True)} if work.rows > TILE else {}
-    return {form: lambda form=form: _predicting(work, form) for form in ("eager", "compile", "jit")} | tiles  # type: ignore[misc]
+    forms = ("eager", "compile", "jit", *(("jit, tiles",) if work.rows > TILE else ()))
+    return {form: lambda form=form: Prediction(work, lambda: _predicting(work, form)) for form in forms}  # type: ignore[misc]
 
 
 def _loss(work: Workload, out: Tensor, y: Tensor) -> Tensor:
@@ -132,12 +132,36 @@ def _update(work: Workload, values: Any, gradients: Any, means: Any, squares: An
             p.sub_(work.rate * g)
 
 
-class Functional(TorchSteps):
-    """The whole step as one function of tensors, compiled: gather, forward, backward and update in one graph."""
+def make_compiled(work: Workload, function: Any, **options: Any) -> Any:
+    """Compile by Inductor; the quick form only traces, since the C++ compiler takes half a minute."""
+    if work.quick:
+        return torch.compile(function, fullgraph=True, dynamic=False, backend="eager")
+    return torch.compile(function, fullgraph=True, dynamic=False, **options)
 
-    def __init__(self, work: Workload, compiled: bool) -> None:
+
+class Functional(TorchSteps):
+    """The whole step as one function of tensors: gather, forward, backward and update in one graph."""
+
+    def __init__(self, work: Workload) -> None:
         super().__init__(work, one_by_one=True)
         self.x, self.y = _data(work)
+        self.restart()
+
+    def restart(self) -> None:
+        self.values = tuple(torch.from_numpy(part) for pair in self.work.parameters() for part in pair)
+        self.means = tuple(map(torch.zeros_like, self.values))
+        self.squares = tuple(map(torch.zeros_like, self.values))
+        self.count = torch.zeros(())
+
+    def result(self) -> Array:
+        return np.array([_loss(self.work, _forward(self.work, self.values, self.x), self.y).item()])
+
+
+class Compiled(Functional):
+    """One network; the step is compiled."""
+
+    def __init__(self, work: Workload) -> None:
+        super().__init__(work)
 
         def loss(values: Any, x: Tensor, y: Tensor) -> Tensor:
             return _loss(work, _forward(work, values, x), y)
@@ -147,14 +171,7 @@ class Functional(TorchSteps):
         def step(values: Any, means: Any, squares: Any, count: Tensor, x: Tensor, y: Tensor, rows: Tensor) -> None:
             _update(work, values, gradient(values, x[rows], y[rows]), means, squares, count)
 
-        self.step = torch.compile(step, fullgraph=True, dynamic=False) if compiled else step
-        self.restart()
-
-    def restart(self) -> None:
-        self.values = tuple(torch.from_numpy(part) for pair in self.work.parameters() for part in pair)
-        self.means = tuple(map(torch.zeros_like, self.values))
-        self.squares = tuple(map(torch.zeros_like, self.values))
-        self.count = torch.zeros(())
+        self.step = make_compiled(work, step)
 
     def train(self, order: list[Tensor]) -> None:
         step, rest = self.step, (self.values, self.means, self.squares, self.count, self.x, self.y)
@@ -162,14 +179,12 @@ class Functional(TorchSteps):
             for rows in order:
                 step(*rest, rows)
 
-    def result(self) -> Array:
-        return np.array([_loss(self.work, _forward(self.work, self.values, self.x), self.y).item()])
-
 
 class Many(Functional):
     """All networks at once: the gradient mapped over stacked parameters, the update on the stacks."""
 
     def __init__(self, work: Workload, compiled: bool) -> None:
+        super().__init__(work)
         self.penalties = torch.from_numpy(work.penalties.astype(np.float32))
 
         def loss(values: Any, penalty: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -183,8 +198,7 @@ class Many(Functional):
         ) -> None:
             _update(work, values, gradient(values, penalties, x[rows], y[rows]), means, squares, count)
 
-        super().__init__(work, compiled=False)
-        self.stacked = torch.compile(step, fullgraph=True, dynamic=False) if compiled else step
+        self.step = make_compiled(work, step) if compiled else step
 
     def restart(self) -> None:
         super().restart()
@@ -193,10 +207,11 @@ class Many(Functional):
             setattr(self, name, tuple(v.expand(nets, *v.shape).clone() for v in getattr(self, name)))
 
     def train(self, order: list[Tensor]) -> None:
+        step = self.step
         rest = self.values, self.means, self.squares, self.count, self.penalties, self.x, self.y
         with torch.no_grad():
             for rows in order:
-                self.stacked(*rest, rows)
+                step(*rest, rows)
 
     def result(self) -> Array:
         losses = []
@@ -206,15 +221,16 @@ class Many(Functional):
         return np.array(losses)
 
 
-def _predicting(work: Workload, form: str, tiled: bool = False) -> Trainer:
+def _predicting(work: Workload, form: str) -> Callable[[], Any]:
     x = torch.from_numpy(work.data()[0])
     network: Any = nn.Sequential(*_network(work), nn.Sigmoid()).eval()
     network.requires_grad_(False)
+    tiled = form.endswith("tiles")
     example = x[:TILE] if tiled else x
     with torch.inference_mode():
         if form == "compile":
-            network = torch.compile(network, fullgraph=True, dynamic=False, mode="max-autotune-no-cudagraphs")
-        elif form == "jit":
+            network = make_compiled(work, network, mode="max-autotune-no-cudagraphs")
+        elif form.startswith("jit"):
             network = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(network, example)))
         for _ in range(3):
             network(example)
@@ -227,4 +243,4 @@ def _predicting(work: Workload, form: str, tiled: bool = False) -> Trainer:
         with torch.inference_mode():
             return torch.cat([network(tile) for tile in x.split(TILE)]).numpy()
 
-    return Prediction(work, in_tiles if tiled else call)
+    return in_tiles if tiled else call
