@@ -227,6 +227,13 @@ def bits(m: Maker) -> Any:
     if m.chance(0.3):
         return m.new("iota", (), shape=shape, axis=m.below(rank), dtype=str(m.one_of(INTEGERS)))
     key = m.pick(lambda n: n.type == Type("u32", (2,)), lambda: Type("u32", (2,)))
+    if m.chance(0.3):  # a key whose two words do not lie next to each other
+        if m.chance(0.3):
+            key = m.new("broadcast", (m.add_input(Type("u32", (1,) * m.below(2))),), shape=(2,))
+        else:
+            keys = m.add_input(Type("u32", (2, 3)))
+            column = m.new("slice", (keys,), start=(0, 1), stop=(2, 2), step=(1, 1))
+            key = m.new("reshape", (column,), shape=(2,))
     if m.chance(0.5):
         data = m.literal(m.below(2**31), "u32")
         key = m.new("fold", (key, data if m.chance(0.5) else m.add_input(Type("u32"))))
