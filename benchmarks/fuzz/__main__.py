@@ -7,6 +7,8 @@ import json
 import os
 import sys
 
+from chainrule.execute.threads import cpu_count
+
 from .batch import Report
 from .shrink import shrink_seed
 from .store import FOUND, save
@@ -17,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description=__doc__)
     parser.add_argument("--graphs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--workers", type=int, default=cpu_count())
     parser.add_argument("--quick", action="store_true", help="every second fused graph at level 0 of code generation")
     parser.add_argument("--width", type=int, choices=(16, 32, 64), help="bytes of a vector; else several in turn")
     parser.add_argument("--digests", action="store_true", help="have digests of all results in the JSON")

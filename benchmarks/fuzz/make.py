@@ -25,6 +25,8 @@ ROWS = (0, 1, 2, 5, 8, 13, 32, 70, 257, 1031)
 ROW_WEIGHTS = (3, 5, 5, 8, 8, 8, 5, 3, 0.7, 0.3)
 MOST_NODES = 60
 MOST_ELEMENTS = 30_000
+"""The size of a value that is drawn; what is made of values may be larger."""
+LARGEST = 90_000
 
 
 @dataclass
@@ -89,13 +91,13 @@ class Maker:
         """Return a new node; one that cannot be, or is too large, is a ChainruleError."""
         op = TABLE[name]
         kind = op.infer(tuple(operands), attributes)
-        if isinstance(kind, Type) and self.size(kind.shape) > MOST_ELEMENTS:
+        if isinstance(kind, Type) and self.size(kind.shape) > LARGEST:
             raise ChainruleError("too large")
         return Node(op, tuple(operands), attributes, kind)
 
     def add_input(self, kind: Type, limit: int = 0) -> Node:
         """Add an input of the graph; integers that are indices are below a limit."""
-        if self.size(kind.shape) > MOST_ELEMENTS:
+        if self.size(kind.shape) > LARGEST:
             raise ChainruleError("too large")
         node = make_input(kind, f"x{len(self.inputs)}")
         self.inputs.append(node)

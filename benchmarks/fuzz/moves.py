@@ -188,7 +188,18 @@ def reduce_view(m: Maker) -> Any:
     return m.new("sum" if empty else m.one_of(("sum", "sum", "max", "min")), (value,), axes=axes)
 
 
+def large_product(m: Maker) -> Node:
+    """A product that is deep or wide: B copied into panels, A turned first, threads that share out the columns."""
+    k, rows, columns = m.one_of((Rows(1), 260)), m.one_of((5, 70, 260, Rows(1))), m.one_of((3, 70, 300))
+    straight = m.chance(0.5)
+    a = m.add_input(Type(m.dtype, (rows, k) if straight else (k, rows)))
+    b = m.add_input(Type(m.dtype, (k, columns)))
+    return m.new("matmul", (a if straight else m.new("transpose", (a,), axes=(1, 0)), b))
+
+
 def product(m: Maker) -> Node:
+    if m.chance(0.06):
+        return large_product(m)
     a = m.floating(rank=2)
     b = m.floating(lambda n: n.ndim == 2 and n.shape[0] == a.shape[1])
     if b.ndim != 2 or b.shape[0] != a.shape[1]:
@@ -227,6 +238,13 @@ def bits(m: Maker) -> Any:
     if m.chance(0.3):
         return m.new("iota", (), shape=shape, axis=m.below(rank), dtype=str(m.one_of(INTEGERS)))
     key = m.pick(lambda n: n.type == Type("u32", (2,)), lambda: Type("u32", (2,)))
+    if m.chance(0.3):  # a key whose two words do not lie next to each other
+        if m.chance(0.3):
+            key = m.new("broadcast", (m.add_input(Type("u32", (1,) * m.below(2))),), shape=(2,))
+        else:
+            keys = m.add_input(Type("u32", (2, 3)))
+            column = m.new("slice", (keys,), start=(0, 1), stop=(2, 2), step=(1, 1))
+            key = m.new("reshape", (column,), shape=(2,))
     if m.chance(0.5):
         data = m.literal(m.below(2**31), "u32")
         key = m.new("fold", (key, data if m.chance(0.5) else m.add_input(Type("u32"))))

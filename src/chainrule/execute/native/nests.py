@@ -36,8 +36,9 @@ class Expression:
                 if operand in inside and joins(operand, node, place):
                     continue
                 if node.op.name == "random_bits" and place == 0:
-                    at = frame.pointer(view_of(operand))
-                    self.keys[operand] = [frame.load(frame.step(at, "u32", str(i)), "u32") for i in (0, 1)]
+                    key = view_of(operand)
+                    at, apart = frame.pointer(key), frame.dim(key.strides[0])
+                    self.keys[operand] = [frame.load(frame.step(at, "u32", word), "u32") for word in ("0", apart)]
                 elif (number := uniform_literal(operand)) is not None:
                     self.literals[operand] = number
                 elif not any(operand is r for r in self.reads):

@@ -28,8 +28,8 @@ def _extent(c: Compiler, node: Node, operands: list[View], target: View) -> None
 def _fold(c: Compiler, node: Node, operands: list[View], target: View) -> None:
     key, data = operands
     with c.stage() as frame:
-        at = frame.pointer(key)
-        words = [frame.load(frame.step(at, "u32", str(i)), "u32") for i in (0, 1)]
+        at, apart = frame.pointer(key), frame.dim(key.strides[0])
+        words = [frame.load(frame.step(at, "u32", word), "u32") for word in ("0", apart)]
         number = frame.load(frame.pointer(data), "u32")
         purpose = Value(literal(0xF01D, "u32"), "u32", 1)
         to = frame.pointer(target)
