@@ -170,7 +170,7 @@ def _found(
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for form in forms:
         rate = median(form.rates) if form.rates and not form.problem else 0.0
-        row = {
+        row: dict[str, Any] = {
             "peer": form.peer.name,
             "form": form.name,
             "threads": form.threads,

@@ -63,4 +63,3 @@ def test_targets_without_peers(report: Any) -> None:
 def test_usage_errors() -> None:
     assert "there is no workload 'z'; there are: a, b, c" in run("--only", "z").stderr
     assert "there is no peer 'keras'; there are: torch, jax" in run("--peers", "keras").stderr
-    assert "must be greater than 0" in run("--rounds", "-1").stderr
