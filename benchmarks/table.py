@@ -35,19 +35,20 @@ def workload_table(key: str, found: Mapping[str, Any]) -> Table:
     table.add_column("who", no_wrap=True)
     for name in ("thr", f"{found['unit']}/s", "each", "ratio", "first", "apart"):
         table.add_column(name, justify="right", no_wrap=True)
+    problems: list[str] = []
     for row in sorted(found["forms"], key=lambda row: -row["rate"]):
         name = f"{row['peer']} {row['form']}"
         if row["problem"]:
             table.add_row(name, str(row["threads"]), "", "", "", seconds(row["first_seconds"]), "–")
-            table.add_row(f"[red]  {row['problem'][:70]}", end_section=False)
+            problems.append(f"{name}: {row['problem']}")
             continue
         apart = "" if row["difference"] is None else short(row["difference"])
         table.add_row(
             f"[bold]{name}" if row["peer"] == "chainrule" else name, str(row["threads"]), number(row["rate"]),
             seconds(1 / row["rate"]) if row["rate"] else "–", ratio(row["ratio"]), seconds(row["first_seconds"]), apart,
         )  # fmt: skip
-    for name, reason in found["missing"].items():
-        table.add_row(f"[dim]{name}", "", f"[dim]{'not installed' if 'not installed' in reason else reason}")
+    problems += [f"{name}: {reason}" for name, reason in found["missing"].items()]
+    table.caption, table.caption_justify = "\n".join(problems) or None, "left"
     for threads, rate in found["peak"].items():
         table.add_row("[dim]peak of products", f"[dim]{threads}", f"[dim]{rate / 1e9:.1f} GF/s")
     return table

@@ -117,7 +117,7 @@ def _of_sklearn(file: str, work: Workload) -> tuple[Array, Array]:
     place = sklearn_table(file)
     if place is None:
         return _classes(work)
-    table = np.loadtxt(place, delimiter=",", skiprows=0 if file.endswith("gz") else 1)
+    table: Array = np.loadtxt(place, delimiter=",", skiprows=0 if file.endswith("gz") else 1)
     return _standardized(table[:, :-1]), table[:, -1].astype(np.int64)
 
 
@@ -136,12 +136,12 @@ def _digits(work: Workload) -> tuple[Array, Array]:
     return _of_sklearn("digits.csv.gz", work)
 
 
-def _classes(work: Workload) -> tuple[Array, Array]:
+def _classes(work: Workload, apart: float = 0.5) -> tuple[Array, Array]:
     """Rows around one center a class."""
     rng = np.random.default_rng(2)
     classes = max(work.shape[-1], 2)
     y = rng.integers(0, classes, work.rows)
-    centers = rng.normal(0, 0.5, (classes, work.shape[0])).astype(np.float32)
+    centers = rng.normal(0, apart, (classes, work.shape[0])).astype(np.float32)
     x = rng.standard_normal((work.rows, work.shape[0]), np.float32)
     x += centers[y]
     return x, y
@@ -149,7 +149,7 @@ def _classes(work: Workload) -> tuple[Array, Array]:
 
 def _images(work: Workload) -> tuple[Array, Array]:
     """Made-up images like MNIST's: most of the pixels are 0, the others lie between 0 and 1."""
-    x, y = _classes(work)
+    x, y = _classes(work, apart=0.1)
     x -= 0.8
     np.clip(x, 0, 1, out=x)
     return x, y
@@ -184,7 +184,7 @@ _ALL = (
     ),
     Workload(
         "d", "784-512-256-10, batch 128, Adam", "train", "steps", (784, 512, 256, 10), batch=128, rows=468 * 128,
-        steps=117, units=4, check=117, make=_images,
+        steps=117, units=4, check=32, make=_images,
     ),
     Workload(
         "e", "1024-2048-2048-1024, batch 512, momentum", "train", "steps", (1024, 2048, 2048, 1024),
