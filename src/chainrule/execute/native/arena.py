@@ -14,7 +14,7 @@ from chainrule.graph.types import DTYPES
 
 Array = np.ndarray[Any, Any]
 ALIGN = 64
-SHARE_FROM = 10_000.0
+SHARE_FROM = 2_000.0
 """A kernel that is estimated to take so many nanoseconds is shared out among threads."""
 PIECE = 100_000.0
 """Each thread gets one piece, or several of about so many nanoseconds: one that was held up then gets fewer."""

@@ -25,6 +25,8 @@ from chainrule.graph import Graph
 Array = np.ndarray[Any, Any]
 PREDICTION_ROWS = 1024
 """Predictions are computed in tiles of so many rows: what lies between two layers stays in the cache."""
+TURN_SECONDS = 0.05
+"""After so long it is asked again whether helpers are worth having."""
 CALL_SECONDS = 0.02
 """About how long one call of native code lasts: Python looks at Ctrl-C and the clock in between."""
 
@@ -119,30 +121,37 @@ class Native(TrainingReference):
         """Go on with a training loop, until its end, a step number, or about so many seconds from now."""
         begun = monotonic()
         state = self.state_of(program, plan, loop, settings, training, validation, threads)
-        with helpers(state.threads) as pool:
-            first = True
-            while loop.status == "running":
-                if loop.epoch >= plan.epochs:
-                    loop.status = "done"
-                    break
-                now = monotonic()
-                left = CALL_SECONDS if seconds is None else min(CALL_SECONDS, seconds - (now - begun))
-                if not first and left <= 0:  # a slice has at least one step
-                    break
-                budget = max(1, int(state.pace * left))
-                if until is not None:
-                    budget = min(budget, until - loop.step)
-                    if budget <= 0:
+        first = True
+        while loop.status == "running":
+            together = state.threads > 1 and state.helped.together
+            turn, before = monotonic(), loop.step
+            with helpers(state.threads if together else 1) as pool:
+                while loop.status == "running":
+                    if loop.epoch >= plan.epochs:
+                        loop.status = "done"
                         break
-                before = loop.step
-                status = state.train(plan, loop, budget, pool)
-                taken = monotonic() - now
-                state.pace = (loop.step - before) / max(taken, 1e-6)
-                first = False
-                if status == conductor.EARLY:
-                    loop.status = "early"
-                elif status not in (conductor.PAUSED, conductor.FINISHED):
-                    self._stopped(status, program, plan, loop, settings, training, validation)
+                    now = monotonic()
+                    left = CALL_SECONDS if seconds is None else min(CALL_SECONDS, seconds - (now - begun))
+                    if not first and (left <= 0 or now - turn > TURN_SECONDS):  # a slice has at least one step
+                        break
+                    budget = max(1, int(state.pace * left))
+                    if until is not None:
+                        budget = min(budget, until - loop.step)
+                        if budget <= 0:
+                            break
+                    begin = loop.step
+                    status = state.train(plan, loop, budget, pool)
+                    state.pace = (loop.step - begin) / max(monotonic() - now, 1e-6)
+                    first = False
+                    if status == conductor.EARLY:
+                        loop.status = "early"
+                    elif status not in (conductor.PAUSED, conductor.FINISHED):
+                        self._stopped(status, program, plan, loop, settings, training, validation)
+            now = monotonic()
+            if state.threads > 1 and now - turn > TURN_SECONDS / 4:  # of a shorter turn not much can be said
+                state.helped.learn(bool(pool), loop.step - before, now - turn)
+            if (until is not None and loop.step >= until) or (seconds is not None and now - begun >= seconds):
+                break
 
     def _stopped(
         self, status: int, program: Program, plan: Plan, loop: Loop, settings: Any, training: Batch,

@@ -15,6 +15,7 @@ from chainrule.execute.native.code import Code
 from chainrule.execute.native.compile import Compiler
 from chainrule.execute.native.frame import columns
 from chainrule.execute.native.layout import ITEM_BYTES, Extent, Slot, View, product, whole
+from chainrule.execute.native.pace import Pace
 from chainrule.execute.native.settings import debugging, vector_bytes
 from chainrule.execute.native.tiny import is_tiny, write_tiny
 from chainrule.execute.native.vector import Value, VectorBuilder
@@ -263,6 +264,7 @@ class NativeState:
         self._rows = training, validation
         self.threads = 1
         """How many threads its kernels can use."""
+        self.helped = Pace()
         self.pace = 0.0
         """Steps a second, as last seen."""
         slots = program.slots
