@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -143,3 +146,35 @@ def test_no_address_stands_in_the_text() -> None:
         text = library.kernel_text(op, "f64", "kernel")[0]
         assert str(library.address(op, "f64")) not in text
         assert text.startswith("define void @kernel(ptr %slots, ptr %args, i64 %begin, i64 %end)")
+
+
+TWICE = """
+import sys
+import numpy as np
+import chainrule as cr
+from chainrule.execute.native import link
+
+a = np.array([[4.0, 2.0], [2.0, 3.0]])
+wide = np.concatenate([np.concatenate([a, np.zeros((2, 2))], 1), np.concatenate([np.zeros((2, 2)), a], 1)])
+functions = {
+    "small": lambda x: np.linalg.cholesky(x),
+    "sum": lambda x: np.sum(np.linalg.cholesky(x) ** 2, axis=0),
+    "loop": lambda x: cr.ops.scan(
+        lambda c, v: (c + np.linalg.cholesky(v), c[0]), x * 0.0, np.stack([x, 2.0 * x])
+    )[0],
+}
+for name in sys.argv[1:]:
+    for x in (a, wide):
+        np.testing.assert_allclose(cr.compile(functions[name])(x), functions[name](x), rtol=1e-12)
+print("right")
+"""
+
+
+def test_a_routine_that_an_earlier_function_brought_is_found_by_the_next(tmp_path: Path) -> None:
+    """In one process, and from the store in the next, whichever module the routine's kernel lies in."""
+    environment = {**os.environ, "CHAINRULE_CACHE_DIR": str(tmp_path)}
+    for names in (["small", "loop"], ["loop"], ["loop", "sum"]):
+        ended = subprocess.run(
+            [sys.executable, "-W", "error", "-c", TWICE, *names], env=environment, capture_output=True, text=True
+        )
+        assert ended.stdout.strip() == "right", ended.stderr

@@ -117,7 +117,8 @@ def _module(names: Sequence[str], text: Callable[[], str], thorough: bool = True
     if made is not None and _load(key, names):
         return key
     ir = text()
-    calls = [u for u in _GROUP_OF if u not in names and f"@{u}(" in ir]
+    declared = {line.split("@", 1)[1].split("(", 1)[0] for line in ir.splitlines() if line.startswith("declare ")}
+    calls = sorted(u for u in declared if u in _GROUP_OF or u in _addresses)
     data = engine.to_object(ir, thorough)
     image = image_of(data)
     head: list[Any]
@@ -160,6 +161,8 @@ def _link(head: Any, body: bytes, key: str) -> None:
     """
     names, calls, tables = head
     _require_groups(calls)
+    if missing := [name for name in calls if name not in _addresses]:
+        _find(missing)
     imports = {name: _addresses[name] for name in calls}
     if tables is None:
         library = engine.Library(body, *names, imports=imports)
