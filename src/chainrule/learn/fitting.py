@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 from numbers import Real
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,8 @@ from chainrule.nn.function import FunctionNetwork
 
 SLICE_SECONDS = 0.05
 """Python gets control this often: for progress, Ctrl-C, and a snapshot."""
+SNAPSHOT_SHARE = 0.02
+"""Snapshots take about so much of the time at most: those of a large network are farther apart."""
 MAX_SNAPSHOTS = 64
 MAX_SNAPSHOT_BYTES = 64 * 2**20
 """All snapshots together take about so much memory at most; fewer make a replay longer, not wrong."""
@@ -278,8 +282,9 @@ def drive(job: Job, report: Callable[[Report], None]) -> None:
             )
             since += 1
             if since >= spacing and most > 1:
-                since = 0
+                since, begun = 0, monotonic()
                 job.snapshots.append(job.loop.snapshot())
+                spacing = max(spacing, ceil((monotonic() - begun) / (SNAPSHOT_SHARE * SLICE_SECONDS)))
                 if len(job.snapshots) > most:  # keep every second one from now on: memory stays bounded
                     job.snapshots[:] = job.snapshots[::2]
                     spacing *= 2

@@ -7,7 +7,7 @@ bits of a run do not depend on it.
 
 from __future__ import annotations
 
-LONG_STEP = 5e-3
+LONG_STEP = 2e-3
 """A step of so many seconds is shared out in any case: its kernels are long, and trying it alone would be dear."""
 LOOK_AGAIN = 16
 """After so many turns the other way is tried for one turn: a machine that was busy may be free by now."""
