@@ -184,7 +184,7 @@ _ALL = (
     ),
     Workload(
         "d", "784-512-256-10, batch 128, Adam", "train", "steps", (784, 512, 256, 10), batch=128, rows=468 * 128,
-        steps=117, units=4, check=32, make=_images,
+        steps=117, units=4, check=32, tolerance=5e-4, make=_images,  # Adam divides gradients that are rounding alone
     ),
     Workload(
         "e", "1024-2048-2048-1024, batch 512, momentum", "train", "steps", (1024, 2048, 2048, 1024),

@@ -284,7 +284,8 @@ def drive(job: Job, report: Callable[[Report], None]) -> None:
             if since >= spacing and most > 1:
                 since, begun = 0, monotonic()
                 job.snapshots.append(job.loop.snapshot())
-                spacing = max(spacing, ceil((monotonic() - begun) / (SNAPSHOT_SHARE * SLICE_SECONDS)))
+                if SLICE_SECONDS:
+                    spacing = max(spacing, ceil((monotonic() - begun) / (SNAPSHOT_SHARE * SLICE_SECONDS)))
                 if len(job.snapshots) > most:  # keep every second one from now on: memory stays bounded
                     job.snapshots[:] = job.snapshots[::2]
                     spacing *= 2
