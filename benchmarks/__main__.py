@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 for _name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-    os.environ.pop(_name, None)  # before NumPy is imported: what somebody tried out must not decide here
+    os.environ.pop(
+        _name, None
+    )  # before NumPy is imported (by what follows: E402): what somebody tried out must not decide here
 
 from rich.console import Console  # noqa: E402
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: E402
@@ -39,8 +41,10 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
         "--cpu", action="store_true", help="CPU time instead of the wall clock, on one thread: for a busy machine"
     )
     options = parser.parse_args(words)
-    options.rounds = options.rounds or (1 if options.quick else 5)
-    options.seconds = options.seconds or (0.01 if options.quick else 1.0)
+    if options.rounds is None:
+        options.rounds = 1 if options.quick else 5
+    if options.seconds is None:
+        options.seconds = 0.01 if options.quick else 1.0
     if options.rounds < 1 or options.seconds <= 0 or options.threads < 1:
         parser.error("--rounds, --seconds and --threads must be greater than 0")
     names = list(PEERS) if options.peers is None else [n for n in options.peers.split(",") if n not in ("", "none")]

@@ -65,7 +65,7 @@ def target_table(targets: list[dict[str, Any]]) -> Table:
         padding=(0, 1, 0, 0),
     )
     for name, side in (("", "left"), ("grade", "left"), ("what", "left"), ("target", "right"), ("measured", "right")):
-        table.add_column(name, justify=side, no_wrap=True)  # type: ignore[arg-type]
+        table.add_column(name, justify=side, no_wrap=True)  # type: ignore[arg-type]  # a literal
     table.add_column("")
     for target in targets:
         sign = "≤" if target["at_most"] else "≥"

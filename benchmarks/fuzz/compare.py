@@ -167,7 +167,7 @@ class Comparison:
 
         attributes = resolve_attributes(node.attributes, self.case.rows)
         try:
-            results: Sequence[Array] = node.op.evaluate(run, *operands, **attributes)  # type: ignore[attr-defined]
+            results: Sequence[Array] = node.op.evaluate(run, *operands, **attributes)  # type: ignore[attr-defined]  # an Op's
         except ChainruleError as error:  # no trips over n rows: native code knows the shape, the reference does not
             raise Refusal(str(error)) from None
         return results

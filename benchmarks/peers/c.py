@@ -27,7 +27,7 @@ def version() -> str:
 def forms(work: Workload, threads: int) -> dict[str, Callable[[], Trainer]]:
     if work.key != "a" or threads != 1:
         return {}
-    return {name: lambda flags=flags: StraightLine(work, flags) for name, flags in FLAGS.items()}  # type: ignore[misc]
+    return {name: lambda flags=flags: StraightLine(work, flags) for name, flags in FLAGS.items()}  # type: ignore[misc]  # bound now
 
 
 class StraightLine(Steps):

@@ -33,7 +33,7 @@ def forms(work: Workload, threads: int) -> dict[str, Callable[[], Trainer]]:
         return {"vmap, scan": lambda: Jax(work, "scan"), "vmap, fori_loop": lambda: Jax(work, "fori_loop")}
     forms = {"jit": False} | ({"jit, tiles": True} if work.rows > TILE else {})
     return {
-        form: lambda tiled=tiled: Prediction(work, lambda: _predicting(work, tiled))  # type: ignore[misc]
+        form: lambda tiled=tiled: Prediction(work, lambda: _predicting(work, tiled))  # type: ignore[misc]  # bound now
         for form, tiled in forms.items()
     }
 

@@ -33,7 +33,7 @@ def forms(work: Workload, threads: int) -> dict[str, Callable[[], Trainer]]:
     if work.kind == "many":
         return {"vmap": lambda: Many(work, compiled=False), "vmap, compile": lambda: Many(work, compiled=True)}
     forms = ("eager", "compile", "jit", *(("jit, tiles",) if work.rows > TILE else ()))
-    return {form: lambda form=form: Prediction(work, lambda: _predicting(work, form)) for form in forms}  # type: ignore[misc]
+    return {form: lambda form=form: Prediction(work, lambda: _predicting(work, form)) for form in forms}  # type: ignore[misc]  # bound now
 
 
 def _loss(work: Workload, out: Tensor, y: Tensor) -> Tensor:

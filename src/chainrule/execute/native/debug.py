@@ -36,21 +36,16 @@ def checked(
     module = Module()
     module.declare(f"void @{unit}{KERNEL}")
     f = Function(module, f"define void @KERNEL{SIGNATURE}")
-    place = 0
-
-    def number() -> str:
-        nonlocal place
-        at = f.put(f"getelementptr inbounds i64, ptr %args, i64 {place}")
-        place += 1
-        return f.put(f"load i64, ptr {at}, align 8")
-
+    number, given = matmul.reader(f), iter(arguments)
     values: dict[str, str] = {}
     begins: dict[str, str] = {}
     sizes: list[Extent] = []
     for argument in ARGUMENTS[kind]:
         pointer, name = argument.split(" %")
-        if pointer == "ptr":
-            sizes.append(slots[arguments[place].fixed].size * ITEM_BYTES[dtype])
+        first = next(given)
+        if pointer == "ptr":  # two arguments: its slot, and how many bytes from there
+            sizes.append(slots[first.fixed].size * ITEM_BYTES[dtype])
+            next(given)
             number()
             begins[name] = number()
         else:

@@ -8,6 +8,7 @@ columns beside it, nor on how the rows are shared out among threads.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from functools import cache
 
@@ -49,6 +50,17 @@ def unit_text(name: str, vector_bytes: int) -> str:
     return _WRITERS[kind](dtype, vector_bytes)
 
 
+def reader(f: Function) -> Callable[[], str]:
+    """Return a function that loads the next of a kernel's arguments each time it is called."""
+    places = itertools.count()
+
+    def number() -> str:
+        at = f.put(f"getelementptr inbounds i64, ptr %args, i64 {next(places)}")
+        return f.put(f"load i64, ptr {at}, align 8")
+
+    return number
+
+
 def _wrapper(name: str, callee: str, kinds: list[str], signature: str) -> tuple[Module, Function, list[str]]:
     """Begin a kernel that reads its arguments and calls a function: pointers are a slot and a number of bytes."""
     module = Module()
@@ -56,14 +68,7 @@ def _wrapper(name: str, callee: str, kinds: list[str], signature: str) -> tuple[
         module.declare(f"void @{callee}{signature}")
     f = Function(module, f"define void @{name}{SIGNATURE}")
     values: list[str] = []
-    place = 0
-
-    def number() -> str:
-        nonlocal place
-        at = f.put(f"getelementptr inbounds i64, ptr %args, i64 {place}")
-        place += 1
-        return f.put(f"load i64, ptr {at}, align 8")
-
+    number = reader(f)
     for kind in kinds:
         if kind == "ptr":
             at = f.put(f"getelementptr inbounds ptr, ptr %slots, i64 {number()}")
