@@ -119,39 +119,41 @@ class Native(TrainingReference):
         threads: int | None = None,
     ) -> None:
         """Go on with a training loop, until its end, a step number, or about so many seconds from now."""
-        begun = monotonic()
+        end = None if seconds is None else monotonic() + seconds
         state = self.state_of(program, plan, loop, settings, training, validation, threads)
-        first = True
-        while loop.status == "running":
-            together = state.threads > 1 and state.helped.together
-            turn, before = monotonic(), loop.step
-            with helpers(state.threads if together else 1) as pool:
-                while loop.status == "running":
-                    if loop.epoch >= plan.epochs:
-                        loop.status = "done"
+        first = loop.step
+        while loop.status == "running" and (until is None or loop.step < until):
+            if end is not None and loop.step > first and monotonic() >= end:  # a slice has at least one step
+                return
+            status = self._turn(state, plan, loop, until, end)
+            if status == conductor.EARLY:
+                loop.status = "early"
+            elif status not in (conductor.PAUSED, conductor.FINISHED):
+                self._stopped(status, program, plan, loop, settings, training, validation)
+            elif loop.epoch >= plan.epochs:
+                loop.status = "done"
+
+    def _turn(self, state: NativeState, plan: Plan, loop: Loop, until: int | None, end: float | None) -> int:
+        """Go on for about ``TURN_SECONDS``, with helpers or alone; returns the conductor's last status."""
+        begun, first, status = monotonic(), loop.step, conductor.PAUSED
+        with helpers(state.threads if state.helped.together else 1) as pool:
+            while status in (conductor.PAUSED, conductor.FINISHED) and loop.epoch < plan.epochs:
+                now = monotonic()
+                left = CALL_SECONDS if end is None else min(CALL_SECONDS, end - now)
+                if loop.step > first and (left <= 0 or now - begun > TURN_SECONDS):
+                    break
+                budget = max(1, int(state.pace * left))
+                if until is not None:
+                    budget = min(budget, until - loop.step)
+                    if budget <= 0:
                         break
-                    now = monotonic()
-                    left = CALL_SECONDS if seconds is None else min(CALL_SECONDS, seconds - (now - begun))
-                    if not first and (left <= 0 or now - turn > TURN_SECONDS):  # a slice has at least one step
-                        break
-                    budget = max(1, int(state.pace * left))
-                    if until is not None:
-                        budget = min(budget, until - loop.step)
-                        if budget <= 0:
-                            break
-                    begin = loop.step
-                    status = state.train(plan, loop, budget, pool)
-                    state.pace = (loop.step - begin) / max(monotonic() - now, 1e-6)
-                    first = False
-                    if status == conductor.EARLY:
-                        loop.status = "early"
-                    elif status not in (conductor.PAUSED, conductor.FINISHED):
-                        self._stopped(status, program, plan, loop, settings, training, validation)
-            now = monotonic()
-            if state.threads > 1 and now - turn > TURN_SECONDS / 4:  # of a shorter turn not much can be said
-                state.helped.learn(bool(pool), loop.step - before, now - turn)
-            if (until is not None and loop.step >= until) or (seconds is not None and now - begun >= seconds):
-                break
+                before = loop.step
+                status = state.train(plan, loop, budget, pool)
+                state.pace = (loop.step - before) / max(monotonic() - now, 1e-6)
+        taken = monotonic() - begun
+        if state.threads > 1 and taken > TURN_SECONDS / 4:  # of a shorter turn not much can be said
+            state.helped.learn(bool(pool), loop.step - first, taken)
+        return status
 
     def _stopped(
         self, status: int, program: Program, plan: Plan, loop: Loop, settings: Any, training: Batch,

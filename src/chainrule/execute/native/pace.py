@@ -12,6 +12,7 @@ LONG_STEP = 2e-3
 LOOK_AGAIN = 16
 """After so many turns the other way is tried for one turn: a machine that was busy may be free by now."""
 CLEARLY = 1.03
+"""So many times as fast the other way must have been, to be chosen: noise alone should not change it."""
 
 
 class Pace:
@@ -31,8 +32,5 @@ class Pace:
         if seconds / steps >= LONG_STEP and together:
             return
         other = self.rates.get(not together)
-        if other is None or self._turns % LOOK_AGAIN == 0:
-            self.together = not together
-            return
-        better = together if self.rates[together] * CLEARLY >= other else not together
-        self.together = better
+        change = other is None or self._turns % LOOK_AGAIN == 0 or other > self.rates[together] * CLEARLY
+        self.together = together != change

@@ -242,7 +242,8 @@ class NativeProgram:
             found = 0
             if "apply" not in self.linked.sections and not debugging() and is_tiny(source, size):
                 graphs = [source.measure, source.apply]
-                _, name = store.linked(f"tiny {size}", graphs, lambda: write_tiny(source, self.slots, size))
+                purpose = f"tiny {size} {[self.slots[key] for key in ('carry', 'settings', 'data')]}"
+                _, name = store.linked(purpose, graphs, lambda: write_tiny(source, self.slots, size))
                 found = link.address(name)
             self._tiny[size] = found
         return found
