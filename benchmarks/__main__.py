@@ -8,6 +8,7 @@ import os
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,10 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     if unknown := [name for name in names if name not in PEERS]:
         parser.error(f"there is no peer {unknown[0]!r}; there are: {', '.join(PEERS)}")
     options.peers = names
+    if options.plot and find_spec("matplotlib") is None:
+        parser.error("--plot needs matplotlib: pip install '.[benchmarks]'")
+    if missing := [file for file in (options.json, options.plot) if file and not file.absolute().parent.is_dir()]:
+        parser.error(f"there is no folder {missing[0].parent} to write {missing[0].name} to")
     try:
         options.only = chosen(options.only)
     except ValueError as error:
@@ -71,6 +76,7 @@ def main() -> None:
         "clock": "CPU time" if options.cpu else "wall clock",
         "quick": options.quick,
         "workloads": {},
+        "versions": {},
     }
     console = Console(width=WIDTH)
     with peaks(threads if any(WORKLOADS[key].flops for key in options.only) else []) as limits:
@@ -80,14 +86,15 @@ def main() -> None:
                     key, options.peers, options.rounds, options.seconds, threads, options.quick, options.cpu, limits,
                     say,
                 )  # fmt: skip
+            report["versions"] |= found.pop("versions")
             report["workloads"][key] = found
-            console.print(workload_table(key, found))  # at once: the next one may take minutes
-    report["versions"] = {k: v for found in report["workloads"].values() for k, v in found.pop("versions").items()}
-    report["targets"] = verdicts(report["workloads"])
+            report["targets"] = verdicts(report["workloads"])
+            console.print(workload_table(key, found))  # at once, and kept: the next one may take minutes
+            if options.json:
+                text = json.dumps(report, indent=1, ensure_ascii=False)
+                options.json.write_text(text + "\n", encoding="utf-8")
     console.print(target_table(report["targets"]))
     console.print(legend(report), style="dim", highlight=False)
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if options.plot:
         from benchmarks.plot import plot
 

@@ -27,6 +27,8 @@ def main() -> None:
     parser.add_argument("--census", action="store_true", help="print how often each operation was compared")
     parser.add_argument("--keep", action="store_true", help=f"shrink what is found and keep it in {FOUND}")
     arguments = parser.parse_args()
+    if arguments.graphs < 1 or arguments.workers < 1 or arguments.seed < 0:
+        parser.error("--graphs and --workers must be at least 1, --seed at least 0")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the reference's BLAS: each worker has one core
     turn = [arguments.width] if arguments.width else widths()
     report, crashed = compare(
