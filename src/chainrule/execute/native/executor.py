@@ -14,7 +14,8 @@ from chainrule.errors import ExecutionError
 from chainrule.execute.native import conductor, link
 from chainrule.execute.native.function import STATUS, NativeFunction, write_function
 from chainrule.execute.native.pool import helpers
-from chainrule.execute.native.program import NativeProgram, NativeState, write_program
+from chainrule.execute.native.program import write_program
+from chainrule.execute.native.state import NativeProgram, NativeState
 from chainrule.execute.native.store import linked
 from chainrule.execute.program import Batch, Loop, Plan, Program
 from chainrule.execute.threads import cpu_count
