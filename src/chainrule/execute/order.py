@@ -56,8 +56,8 @@ def row_orders(key: Array, first: int, epochs: int, count: int, words: Words | N
     keys = threefry(key[0], key[1], number, np.uint32(0xF01D))
     drawn: Array = (words or random_words)(keys[0], keys[1], count)
     drawn.sort(axis=1)
-    orders: Array = (drawn & np.uint64(0xFFFFFFFF)).astype(np.int64)
-    return orders
+    drawn &= np.uint64(0xFFFFFFFF)
+    return drawn.view(np.int64)
 
 
 def random_words(key0: Array, key1: Array, count: int) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.errors import TrainingError, TypeMismatch
-from chainrule.execute import Loop, Machine, Program, cpu_count
+from chainrule.execute import Loop, Machine, Program, RowOrder, cpu_count
 from chainrule.learn.data import make_rows, normalized
 from chainrule.learn.fitting import (
     SLICE_SECONDS,
@@ -116,6 +116,7 @@ class _Family:
         self.common: Mapping[str, float] = options.get("settings") or {}
         self.own = {k: v for k, v in base.settings.items() if k not in base.optimizer.settings()}
         self.carries: dict[int, tuple[Optimizer, dict[str, Any]]] = {}
+        self.orders: dict[tuple[int, int], RowOrder] = {}
         self.started = {base.seed: (base.loop.kept["parameters"], base.loop.kept["state"])}
 
     def job(self, entry: Mapping[str, Any]) -> Job:
@@ -150,7 +151,7 @@ class _Family:
             base,
             optimizer=optimizer,
             program=self._program(optimizer, carry, arrays, training),
-            plan=replace(plan, batch_size=size, order=row_order(seed, count, plan.order.key is not None)),
+            plan=replace(plan, batch_size=size, order=self._order(seed, count)),
             loop=loop,
             settings=numbers,
             arrays=arrays,
@@ -159,6 +160,12 @@ class _Family:
             seed=seed,
             snapshots=[loop.snapshot()],
         )
+
+    def _order(self, seed: int, count: int) -> RowOrder:
+        known = self.orders.get((seed, count))
+        if known is None:
+            known = self.orders[seed, count] = row_order(seed, count, self.base.plan.order.key is not None)
+        return known
 
     def _first_carry(self, parameters: Any, state: Any, optimizer: Optimizer, seed: int) -> dict[str, Any]:
         """Return what a run begins with. Arrays in a carry are never written in place, so that runs may share them."""

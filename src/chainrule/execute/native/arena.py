@@ -10,10 +10,10 @@ import numpy as np
 from chainrule.execute.native import library, link
 from chainrule.execute.native.code import Call, Calls, Code
 from chainrule.execute.native.layout import ITEM_BYTES, Slot
+from chainrule.execute.native.room import ALIGN, Room, zeros
 from chainrule.graph.types import DTYPES
 
 Array = np.ndarray[Any, Any]
-ALIGN = 64
 SHARE_FROM = 2_000.0
 """A kernel that is estimated to take so many nanoseconds is shared out among threads."""
 PIECE = 100_000.0
@@ -150,8 +150,9 @@ class Buffers:
         """The status of a call; in a debug build after it the bytes of every slot that was given an array."""
         self.hold(linked.slots[0], self.status)
         places = [linked.sections[name].place(linked.slots, n, debug) for name, n in self.rows.items()]
-        self._arena = np.empty(max((top for _, top in places), default=0) + 2 * ALIGN, np.uint8)
-        start = -(-self._arena.ctypes.data // ALIGN) * ALIGN
+        self._room = Room()
+        self._arena = self._room.take(max((top for _, top in places), default=0) + ALIGN)
+        start = self._arena.ctypes.data
         for offsets, _ in places:
             for index, offset in offsets.items():
                 self.table[index] = start + offset
@@ -178,14 +179,11 @@ class Buffers:
 
     def allocate(self, slot: Slot, n: int) -> Array:
         """Give a slot an array of its own, aligned, and return it."""
-        array = aligned(slot.size.at(n), slot.dtype)
+        array = self._room.take(slot.size.at(n) * ITEM_BYTES[slot.dtype]).view(DTYPES[slot.dtype])
         self.hold(slot, array)
         return array
 
 
 def aligned(count: int, dtype: str) -> Array:
     """Return zeros that begin on a cache line."""
-    size = count * ITEM_BYTES[dtype]
-    raw = np.zeros(size + ALIGN, np.uint8)
-    begin = -raw.ctypes.data % ALIGN
-    return raw[begin : begin + size].view(DTYPES[dtype])
+    return zeros(count * ITEM_BYTES[dtype]).view(DTYPES[dtype])

@@ -5,8 +5,9 @@ arguments, the length of its outermost loop, and how much of it is one piece (al
 
 ``run``    runs records one after another.
 ``enter``  finds the data of NumPy arrays whose objects' addresses stand in some slots, and runs records.
-``train``  runs steps and epochs: gathers a batch by its order, steps, checks, commits by swapping the buffers of the
-           old and the new carry, evaluates, keeps the best parameters, and stops when patience runs out.
+``train``  runs steps and epochs: gathers a batch by its order, steps, checks, commits (what a step has not written
+           over changes buffers with what follows it), evaluates, keeps the best parameters, and stops when patience
+           runs out.
 ``work``   is what the other threads of a pool do meanwhile: they claim pieces of a shared kernel until told to leave.
 
 Each thread has a range of the pieces for its own, so that what it wrote it reads again, and takes from the others'

@@ -130,6 +130,8 @@ class Native(TrainingReference):
             if status == conductor.EARLY:
                 loop.status = "early"
             elif status not in (conductor.PAUSED, conductor.FINISHED):
+                if status > 0:
+                    state.restore(plan, loop)
                 self._stopped(status, program, plan, loop, settings, training, validation)
             elif loop.epoch >= plan.epochs:
                 loop.status = "done"

@@ -183,9 +183,16 @@ def _column_block(
 ) -> None:
     """Compute all rows of a block of columns: tiles of full height, then what is left."""
     begin = "0"
-    for height in heights:
+    for height, lower in zip(heights, [*heights[1:], 0], strict=True):
         left = f.put(f"sub nsw i64 %m, {begin}")
         tiles = f.put(f"sdiv i64 {left}, {height}")
+        if 2 * lower > height:  # 6 + 2 rows as 4 + 4: in two rows alone, each addition would wait for the one before
+            rest = f.put(f"srem i64 {left}, {height}")
+            enough = f.put(f"icmp sge i64 {rest}, {2 * lower - height}")
+            few = f.put(f"icmp slt i64 {rest}, {lower}")
+            some = f.put(f"icmp sgt i64 {tiles}, 0")
+            split = f.put(f"and i1 {f.put(f'and i1 {enough}, {few}')}, {some}")
+            tiles = f.put(f"sub nsw i64 {tiles}, {f.put(f'zext i1 {split} to i64')}")
         size = f.put(f"mul nsw i64 {tiles}, {height}")
         end = f.put(f"add nsw i64 {begin}, {size}")
         with f.loop(begin, end, height) as i:
@@ -259,7 +266,10 @@ def _pack(dtype: str, vector_bytes: int) -> str:
     width, element = panel_width(dtype, vector_bytes), IR_TYPE[dtype]
     size = f.times("%k", str(width))
     straight = f.put("icmp eq i64 %bs1, 1")
-    with f.loop("%first", "%last") as panel:
+    full = f.intrinsic("i64", "llvm.smin.i64", ("i64", "%last"), ("i64", f.put(f"sdiv i64 %n, {width}")))
+    middle = f.put(f"select i1 {straight}, i64 {full}, i64 %first")
+    _copy_side_by_side(f, dtype, vector_bytes // ITEM_BYTES[dtype], width, middle)
+    with f.loop(middle, "%last") as panel:
         begin = f.times(panel, str(width))
         left = f.put(f"sub nsw i64 %n, {begin}")
         count = f.intrinsic("i64", "llvm.smin.i64", ("i64", left), ("i64", str(width)))
@@ -276,6 +286,34 @@ def _pack(dtype: str, vector_bytes: int) -> str:
         f.start(done)
     f.finish()
     return module.text()
+
+
+def _copy_side_by_side(f: Function, dtype: str, lanes: int, width: int, middle: str) -> None:
+    """Copy panels first … middle−1 of a B whose rows are contiguous, some rows at a time through all of them.
+
+    One panel after another would read a few numbers of every row: each from a page of its own, if rows are long.
+    """
+    element, align = IR_TYPE[dtype], ITEM_BYTES[dtype]
+    kind = f"<{lanes} x {element}>"
+    size, some = f.times("%k", str(width)), 8
+
+    def at(pointer: str, *offsets: str) -> str:
+        for offset in offsets:
+            pointer = f.put(f"getelementptr inbounds {element}, ptr {pointer}, i64 {offset}")
+        return pointer
+
+    with f.loop("0", "%k", some) as row:
+        far = f.put(f"add nsw i64 {row}, {some}")
+        last = f.intrinsic("i64", "llvm.smin.i64", ("i64", far), ("i64", "%k"))
+        with f.loop("%first", middle) as panel:
+            source, target = at("%b", f.times(panel, str(width))), at("%to", f.times(panel, size))
+            with f.loop(row, last) as r:
+                begin, place = at(source, f.times(r, "%bs0")), at(target, f.times(r, str(width)))
+                vectors = [
+                    f.put(f"load {kind}, ptr {at(begin, str(i))}, align {align}") for i in range(0, width, lanes)
+                ]
+                for i, vector in zip(range(0, width, lanes), vectors, strict=True):
+                    f.do(f"store {kind} {vector}, ptr {at(place, str(i))}, align {align}")
 
 
 def _copy_rows(f: Function, dtype: str, lanes: int, width: int, source: str, to: str, count: str) -> None:

@@ -11,6 +11,7 @@ from chainrule.execute.native.code import Code
 from chainrule.execute.native.compile import Compiler
 from chainrule.execute.native.frame import columns
 from chainrule.execute.native.layout import ITEM_BYTES, Extent, Slot, View, product, whole
+from chainrule.execute.native.overwrite import overwritable
 from chainrule.execute.native.settings import debugging, vector_bytes
 from chainrule.execute.native.vector import Value, VectorBuilder
 from chainrule.execute.program import Program
@@ -51,6 +52,7 @@ class _Writer:
         self.data: dict[str, int] = {}
         self.tiles: dict[str, int] = {}
         self.position: Slot | None = None
+        self.overwritten = False
 
     def write(self, tiled: bool, evaluated: bool) -> tuple[Code, dict[str, Any]]:
         if tiled:
@@ -75,6 +77,7 @@ class _Writer:
             "report": self.report.index,
             "tile_report": self.tile_report.index,
             "pairs": self.pairs,
+            "overwritten": self.overwritten,
             "data": self.data,
             "tiles": self.tiles,
         }
@@ -112,8 +115,14 @@ class _Writer:
         given.update(zip(flatten(self.sums_tree)[0], sums, strict=True))
         after, report = unflatten(apply.gives, list(range(len(apply.outputs))))
         targets: list[View | None] = [None] * len(apply.outputs)
-        for place, node, slot in zip(flatten(after)[0], self.carry_nodes, self.carry, strict=True):
-            if apply.outputs[place] is not node:  # what a step does not change needs no second buffer
+        followed = dict(zip(flatten(after)[0], self.carry_nodes, strict=True))
+        seen = {view.slot.index for view in sums}  # sums that are parameters themselves are read as they were
+        free = overwritable(apply, {p: n for p, n in followed.items() if given[n].slot.index not in seen})
+        for place, node, slot in zip(followed, self.carry_nodes, self.carry, strict=True):
+            if place in free:
+                targets[place] = given[node]
+                self.overwritten = True
+            elif apply.outputs[place] is not node:  # what a step does not change needs no second buffer
                 fresh = c.slot("fresh", node.type)
                 self.pairs.append((slot.index, fresh.index))
                 targets[place] = whole(fresh, node.type)

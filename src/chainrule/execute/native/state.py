@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from chainrule.errors import ExecutionError
 from chainrule.execute.native import conductor, link, store
 from chainrule.execute.native.arena import Bound, Buffers, Linked, aligned
 from chainrule.execute.native.pace import Pace
@@ -25,6 +27,8 @@ Array = np.ndarray[Any, Any]
 _TRAIN = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 ORDER_NUMBERS = 1 << 16
 """About so many row numbers are made at once: the orders of several epochs, where these are short."""
+ORDERS_KEPT = 8
+"""So many of these are kept for the next run of the same shape, which mostly has the same order of rows."""
 EPOCHS_A_CALL = 1024
 
 
@@ -95,7 +99,7 @@ class NativeState:
         self._arrays = {
             int(buffers.table[i]): buffers.held(i) for i in (*slots["carry"], *(fresh for _, fresh in slots["pairs"]))
         }
-        self._put(loop.kept)
+        self._put(loop)
         for slot, value in zip((linked.slots[i] for i in slots["settings"]), flatten(settings)[0], strict=True):
             buffers.hold(slot, np.array(value).reshape(-1))
         self._order_key = plan.order.key
@@ -124,6 +128,8 @@ class NativeState:
         if validation is not None and held:
             self._hold_out(validation, held, threads)
         self.orders: Array = np.zeros(0, np.int64)
+        self._made: dict[tuple[int, int], Array] = {}
+        self._serves = False
         self.first_epoch, self.known_epochs = 0, 0
 
     def _step(self, n: int, threads: int) -> Sequence[Bound]:
@@ -184,7 +190,7 @@ class NativeState:
     def accept(self, loop: Loop) -> None:
         """Take over the carry of a loop, unless it is the one that came from here."""
         if loop.kept is not self._seen:
-            self._put(loop.kept)
+            self._put(loop)
 
     def serve(self, program: Program, plan: Plan, settings: Any, training: Batch, validation: Batch | None) -> bool:
         """Get ready for another run of the same shape over the same rows; says whether this memory fits it."""
@@ -195,19 +201,24 @@ class NativeState:
         for index, value in zip(self.program.slots["settings"], flatten(settings)[0], strict=True):
             self.buffers.held(index)[0] = value
         self._set(patience=-1 if plan.patience is None else plan.patience)
-        if self.first_epoch or not _same_key(self._order_key, plan.order.key):
-            self.known_epochs = 0
-        self._order_key = plan.order.key
-        self.pace = 0.0
+        if not _same_key(self._order_key, plan.order.key):
+            self._made.clear()
+        self.known_epochs = 0
+        self._serves, self._order_key = True, plan.order.key
         return True
 
-    def _put(self, carry: Any) -> None:
-        for index, leaf in zip(self.program.slots["carry"], flatten(carry)[0], strict=True):
+    def _put(self, loop: Loop) -> None:
+        for index, leaf in zip(self.program.slots["carry"], flatten(loop.kept)[0], strict=True):
             self._at(index)[:] = np.ravel(leaf)
-        self._seen, self._ahead = carry, False
+        self._see(loop)
+
+    def _see(self, loop: Loop) -> None:
+        """Note that the carry in this memory is the loop's, and where the loop is."""
+        self._seen, self._ahead = loop.kept, False
+        self._seen_at = loop.epoch, loop.batch, loop.step
 
     def _at(self, index: int) -> Array:
-        """Return the array that a slot is now: the buffers of the old and the new carry change places every step."""
+        """Return the array that a slot is now: where it is not written over, old and new change places every step."""
         return self._arrays[int(self.buffers.table[index])]
 
     def settle(self, loop: Loop) -> None:
@@ -217,8 +228,29 @@ class NativeState:
                 self._at(index).reshape(shape).copy()
                 for index, shape in zip(self.program.slots["carry"], self.shapes, strict=True)
             ]
-            loop.kept = self._seen = unflatten(self.structure, leaves)
-            self._ahead = False
+            loop.kept = unflatten(self.structure, leaves)
+            self._see(loop)
+
+    def restore(self, plan: Plan, loop: Loop) -> None:
+        """After a step that went wrong: bring back the carry before it, which the step may have written over.
+
+        The steps since the carry was last seen outside are taken again; they come out the same to the bit.
+        """
+        if not self.program.slots["overwritten"]:
+            return
+        epoch, batch, step = self._seen_at
+        again = replace(loop, kept=self._seen, epoch=epoch, batch=batch, step=step, best=None, history=[], machine=None)
+        self._put(again)
+        fields = self.fields.copy()
+        self._set(tiles=0, end_count=0, patience=-1)
+        while again.step < loop.step:
+            before = again.step
+            status = self.train(plan, again, loop.step - before, 0)
+            if again.step == before:
+                raise ExecutionError(f"step {before + 1} failed when it was taken again (status {status})")
+        self.fields[:] = fields
+        self.known_epochs = 0
+        self._ahead = loop.step > step
 
     def train(self, plan: Plan, loop: Loop, budget: int, pool: int) -> int:
         """Go on for at most so many steps; returns the conductor's status (negative: in an evaluation)."""
@@ -244,12 +276,14 @@ class NativeState:
             float(self._numbers[conductor.TRAIN.index(k)]) for k in ("loss", "count", "rate")
         )
         self._ahead = self._ahead or loop.step != steps_before
-        for epoch in range(before, loop.epoch):
-            loss, held, rate, step = history[epoch - first].tolist()
-            entry = {"epoch": epoch + 1, "step": int(step), "loss": loss}
-            if self._get("best_count"):
+        held_out = bool(self._get("best_count"))
+        ended = history[before - first : loop.epoch - first].tolist()
+        for epoch, (loss, held, rate, step) in enumerate(ended, start=before + 1):
+            entry = {"epoch": epoch, "step": int(step), "loss": loss}
+            if held_out:
                 entry["validation_loss"] = held
-            loop.history.append({**entry, "learning_rate": rate})
+            entry["learning_rate"] = rate
+            loop.history.append(entry)
         best = self._get("best_epoch")
         if best >= 0:
             loss, step = float(self._numbers[conductor.TRAIN.index("best_loss")]), int(history[best, 3])
@@ -263,9 +297,14 @@ class NativeState:
             return
         left = plan.epochs - loop.epoch
         count = 1 if plan.order.key is None else min(max(ORDER_NUMBERS // self.rows, 1), left)
-        self.orders = np.ascontiguousarray(plan.order.several(loop.epoch, count, random_words), np.int64)
+        orders = self._made.get((loop.epoch, count))
+        if orders is None:
+            orders = plan.order.several(loop.epoch, count, random_words)
+            if self._serves and len(self._made) < ORDERS_KEPT:
+                self._made[loop.epoch, count] = orders
+        self.orders = orders
         self.first_epoch, self.known_epochs = loop.epoch, left if plan.order.key is None else count
-        self._set(order=self.orders.ctypes.data, order_stride=0 if plan.order.key is None else self.rows)
+        self._set(order=orders.ctypes.data, order_stride=orders.strides[0] // orders.itemsize)
 
 
 def _same_key(one: Array | None, other: Array | None) -> bool:
