@@ -20,6 +20,9 @@ EVALUATION_ROWS = 1024
 PREDICTION_ROWS = 1024
 """Predictions are computed in tiles of so many rows."""
 
+NOT_FOUND = "the update was not finite"
+"""What is said of a step whose every value the reference finds finite."""
+
 
 class TrainingReference(Reference):
     """The reference executor with training programs."""
@@ -158,7 +161,7 @@ class TrainingReference(Reference):
         inputs, _ = flatten((carry, settings, sums))
         found = self._first_non_finite(program.apply, inputs)
         if not found:
-            return "the update was not finite"
+            return NOT_FOUND
         node, word = found
         return f"in the update{updated_by(node, program.apply)}, {operation(node)} gave {word}"
 

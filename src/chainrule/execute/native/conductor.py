@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import platform
 
+from chainrule.execute.native import flush
+
 POOL = {
     "done": 0, "slots": 8, "kernel": 9, "args": 10, "extent": 11, "piece": 12, "generation": 13, "threads": 14,
     "yield": 15, "leave": 16,
@@ -49,7 +51,11 @@ NEXT_BITS = 20
 
 def text() -> str:
     """Return the conductor's machine code as text."""
-    return "\n".join([_declarations(), _RUN, _ENTER, _POOL, _train()])
+    guarded = [
+        flush.flushing("i64", "train", "epochs", ["ptr"]),
+        flush.flushing("void", "work", "attend", ["ptr", "i64"]),
+    ]
+    return "\n".join([_declarations(), flush.text(), _RUN, _ENTER, _POOL, _train(), *guarded])
 
 
 def _declarations() -> str:
@@ -272,7 +278,7 @@ end:
   ret i64 %some
 }}
 
-define void @work(ptr %pool, i64 %me) {{
+define internal void @attend(ptr %pool, i64 %me) noinline {{
 entry:
   %leave = getelementptr inbounds i64, ptr %pool, i64 {POOL["leave"]}
   br label %head
@@ -518,4 +524,4 @@ def _train() -> str:
         label(where)
         do(f"ret i64 {code}")
     body = "\n".join(["  %tiny_totals = alloca [5 x double]", *lines])
-    return f"define i64 @train(ptr %p) {{\nentry:\n{body}\n}}\n"
+    return f"define internal i64 @epochs(ptr %p) noinline {{\nentry:\n{body}\n}}\n"

@@ -20,7 +20,7 @@ from chainrule.execute.native.store import linked
 from chainrule.execute.program import Batch, Loop, Plan, Program
 from chainrule.execute.threads import cpu_count
 from chainrule.execute.training import EXECUTOR as REFERENCE
-from chainrule.execute.training import TrainingReference, gather
+from chainrule.execute.training import NOT_FOUND, TrainingReference, gather
 from chainrule.graph import Graph
 
 Array = np.ndarray[Any, Any]
@@ -172,6 +172,8 @@ class Native(TrainingReference):
             loop.status = "non-finite"
             sums = REFERENCE.measure(program, carry, settings, batch, plan.tile_rows)
             loop.problem = REFERENCE.blame(program, loop, settings, batch, sums, plan.tile_rows)
+            if loop.problem == NOT_FOUND:
+                loop.problem += " in machine code, which takes numbers below the smallest normal one for 0"
             return
         REFERENCE.measure(program, carry, settings, batch, plan.tile_rows)
         raise ExecutionError(
