@@ -25,9 +25,10 @@ STANDS_ON = {
     "calculus": {"execute"},  # a derivative that is called with numbers is computed by the reference
     "nn": {"ops"},
     "learn": {"calculus", "nn"},
+    "explanation": {"learn"},
     "table": {"errors"},
     "files": {"learn", "table"},
-    "workflow": {"files"},
+    "workflow": {"explanation", "files"},
     "cli": {"workflow"},
 }
 # A run can be asked to save itself: the one call from a lower floor to a higher one, made when it is called.

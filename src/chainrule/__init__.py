@@ -12,18 +12,20 @@ _ROOM_OF = {
     "calculus": ("check_grad", "grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"),
     "errors": ("ChainruleError",),
     "execute": ("compile",),
+    "explanation": ("explain",),
     "files": ("Model", "load", "save"),
     "learn": ("Objective", "fit"),
     "ops": ("graph_from_json", "iterate", "key", "make_graph", "scan"),
 }
-_ROOMS = ("calculus", "errors", "execute", "files", "graph", "learn", "nn", "ops", "table", "workflow")
+_ROOMS = ("calculus", "errors", "execute", "explanation", "files", "graph", "learn", "nn", "ops", "table", "workflow")
 _PUBLIC = {name: room for room, names in _ROOM_OF.items() for name in names}
 
 if TYPE_CHECKING:
-    from chainrule import calculus, errors, execute, files, graph, learn, nn, ops, table, workflow
+    from chainrule import calculus, errors, execute, explanation, files, graph, learn, nn, ops, table, workflow
     from chainrule.calculus import check_grad, grad, hessian, jacobian, jvp, value_and_grad, vjp
     from chainrule.errors import ChainruleError
     from chainrule.execute import compile
+    from chainrule.explanation import explain
     from chainrule.files import Model, load, save
     from chainrule.learn import Objective, fit
     from chainrule.ops import graph_from_json, iterate, key, make_graph, scan
@@ -38,6 +40,8 @@ __all__ = [
     "compile",
     "errors",
     "execute",
+    "explain",
+    "explanation",
     "files",
     "fit",
     "grad",

@@ -1,0 +1,232 @@
+"""A derivation: one number, and everything that makes it up. What is printed, drawn or stored is read off it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from chainrule.calculus import backward
+from chainrule.errors import TrainingError
+from chainrule.execute import REFERENCE
+from chainrule.explanation.names import Asked, Names
+from chainrule.explanation.paths import Paths
+from chainrule.explanation.scene import Scene
+from chainrule.explanation.waypoints import Trail, fixed
+from chainrule.graph import Graph, Node, make_constant, make_input, substitute
+
+Array = np.ndarray[Any, Any]
+STEPS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A central difference, (F(θ + h) − F(θ − h)) / 2h, beside the derivative."""
+
+    h: float
+    numeric: float
+    exact: float
+
+    @property
+    def difference(self) -> float:
+        """The relative difference."""
+        size = max(abs(self.exact), abs(self.numeric))
+        return abs(self.exact - self.numeric) / size if size else 0.0
+
+
+@dataclass(frozen=True)
+class RowPart:
+    """What one row adds to a derivative: its share of the loss, and the derivative of its own loss."""
+
+    row: int
+    share: float
+    slope: float
+
+    @property
+    def part(self) -> float:
+        return self.share * self.slope
+
+
+@dataclass(frozen=True)
+class UnitPart:
+    """What passes one unit of a layer: the sum over the rows of how the source moves it times how it moves the loss."""
+
+    unit: int
+    label: str
+    part: float
+    reached: float | None
+    weight: float | None
+
+
+@dataclass(frozen=True)
+class LayerCut:
+    """A derivative cut at a layer: a part for each unit, and what goes around the layer. They add up to it, exactly."""
+
+    layer: str
+    units: tuple[UnitPart, ...]
+    around: float
+
+    @property
+    def total(self) -> float:
+        return float(sum(unit.part for unit in self.units) + self.around)
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an optimizer makes of a gradient: the parameter before and after, and the rule with its numbers."""
+
+    before: float
+    after: float
+    rule: str
+    substituted: str
+    parts: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(eq=False)
+class Derivation:
+    """One number explained.
+
+    ``value`` is the number, ``formula`` how it is made and ``substituted`` the same with numbers; ``paths`` the ways of
+    the chain rule from the parameter to the loss (of one row, ``row``; ``by_row`` has all rows); ``cut(layer)`` a part
+    for each unit of a layer; ``jacobians`` the local derivatives between waypoints; ``check`` a finite difference;
+    ``update`` what the optimizer makes of it. ``str()`` prints it; ``latex()``, ``to_json()`` and notebooks' HTML too.
+    """
+
+    scene: Scene
+    asked: Asked
+    names: Names
+    title: str
+    about: str
+    value: float
+    formula: str = ""
+    substituted: str = ""
+    by_row: tuple[RowPart, ...] = ()
+    penalties: tuple[tuple[str, float], ...] = ()
+    row: int = 0
+    trail: Trail | None = None
+    check: Check | None = None
+    update: Update | None = None
+    notes: tuple[str, ...] = ()
+    most: int = 20
+    lines: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def paths(self) -> Paths:
+        """The paths through one row (``row``): as a sequence, the largest first."""
+        if self.trail is None:
+            raise TrainingError(f"{self.title} is no derivative: it has no paths")
+        return Paths(self.trail, self.most)
+
+    @property
+    def layers(self) -> list[str]:
+        """The waypoints at which the derivative can be cut."""
+        return [] if self.trail is None else [point.name for point in self.trail.waypoints[:-1]]
+
+    @property
+    def jacobians(self) -> dict[tuple[str, str], Array]:
+        """The local derivatives between consecutive waypoints, for one row: rows are elements of the later one."""
+        assert self.trail is not None
+        points = [*(p.name for p in self.trail.waypoints), self.title.removeprefix("∂E/∂")]
+        found: dict[tuple[str, str], Array] = {}
+        for edge in self.trail.edges:
+            block = np.diag(edge.factors) if edge.is_diagonal else edge.factors
+            key = points[edge.start], points[edge.end]
+            found[key] = found[key] + block if key in found else block
+        return found
+
+    def cut(self, layer: str) -> LayerCut:
+        """Return the derivative cut at a layer or another named value, over all rows.
+
+        ``layer`` is the name of a value (``hidden1.out``), or of a layer, whose output is meant.
+        """
+        traced = self.scene.all_rows
+        name = layer if layer in traced.points else f"{layer}.out"
+        if name not in self.layers:
+            raise TrainingError(f"there is no {layer!r} on the way to be cut at; there are: {', '.join(self.layers)}")
+        point, (end,) = traced.points[name], traced.graph.outputs
+        source = self._source(traced.parameters, traced.points)
+        reached = self._along(traced.graph, traced.arrays, point, source)
+        (slope,) = backward([end], [make_constant(1.0)], [point])
+        weight = np.zeros(fixed(point.shape))
+        if slope is not None:
+            weight = np.asarray(REFERENCE.run(Graph(traced.graph.inputs, (slope,)), traced.arrays)[0])
+        parts = reached * weight
+        alone = self.scene.count == 1
+        wide = parts.reshape(len(parts), -1) if parts.ndim > 1 else parts.reshape(1, -1)
+        units = tuple(
+            UnitPart(
+                u, self._unit_label(name, u), float(part),
+                float(reached.reshape(-1)[u]) if alone else None, float(weight.reshape(-1)[u]) if alone else None,
+            ) for u, part in enumerate(wide.sum(axis=0))
+        )  # fmt: skip
+        return LayerCut(name, units, self._around(traced, point, source))
+
+    def _unit_label(self, name: str, unit: int) -> str:
+        layer, _, kind = name.rpartition(".")
+        return self.names.unit(layer, unit) if kind in ("net", "out") else f"{name}[{unit}]"
+
+    def _source(self, parameters: Any, points: Any) -> Node:
+        node: Node = parameters[self.asked.name] if self.asked.name in parameters else points[self.asked.name]
+        return node
+
+    def _along(self, graph: Graph, arrays: Sequence[Array], point: Node, source: Node) -> Array:
+        """Return how a value changes as the source's element does."""
+        g = make_input(point.type, "g")
+        (pulled,) = backward([point], [g], [source])
+        if pulled is None:
+            return np.zeros(fixed(point.shape))
+        unit = np.zeros(fixed(source.shape))
+        unit[self.asked.index] = 1.0
+        (changed,) = backward([pulled], [make_constant(unit)], [g])
+        if changed is None:
+            return np.zeros(fixed(point.shape))
+        inputs = (*graph.inputs, g)
+        return np.asarray(REFERENCE.run(Graph(inputs, (changed,)), [*arrays, np.zeros(fixed(point.shape))])[0])
+
+    def _around(self, traced: Any, point: Node, source: Node) -> float:
+        """Return the derivative with a value held fixed."""
+        held = make_input(point.type, "held")
+        (end,) = substitute(traced.graph.outputs, {point: held})
+        (slope,) = backward([end], [make_constant(1.0)], [source])
+        if slope is None:
+            return 0.0
+        value = REFERENCE.run(Graph(traced.graph.inputs, (point,)), traced.arrays)[0]
+        found = REFERENCE.run(Graph((*traced.graph.inputs, held), (slope,)), [*traced.arrays, value])[0]
+        return float(np.asarray(found)[self.asked.index])
+
+    def __str__(self) -> str:
+        from chainrule.explanation.text import derivation_text
+
+        return derivation_text(self)
+
+    def _repr_html_(self) -> str:
+        from chainrule.explanation.html import derivation_html
+
+        return derivation_html(self)
+
+    def latex(self) -> str:
+        """Return the derivation as LaTeX, to be put into a document that loads amsmath."""
+        from chainrule.explanation.latex import derivation_latex
+
+        return derivation_latex(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the derivation as plain data."""
+        from chainrule.explanation.document import derivation_json
+
+        return derivation_json(self)
+
+
+def central_check(exact: float, at: float, function: Any) -> Check:
+    """Compare a derivative with central differences: the step whose neighbors agree with it best is taken."""
+    found = []
+    for h in STEPS:
+        step = h * max(1.0, abs(at))
+        found.append((step, (function(at + step) - function(at - step)) / (2 * step)))
+    apart = [abs(a[1] - b[1]) for a, b in pairwise(found)]
+    h, numeric = found[int(np.argmin(apart)) + 1]
+    return Check(h, float(numeric), exact)

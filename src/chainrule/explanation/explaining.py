@@ -1,0 +1,162 @@
+"""explain: any number of a network, a loss, a training run or a plain function, with everything that makes it up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import TraceError, TrainingError
+from chainrule.execute import REFERENCE
+from chainrule.explanation.derivation import Derivation, RowPart, central_check
+from chainrule.explanation.function import explain_function
+from chainrule.explanation.names import Asked, Names, asked, is_lecture, names_of
+from chainrule.explanation.scene import Scene, scene_of
+from chainrule.explanation.update import explain_update
+from chainrule.explanation.values import explain_loss, explain_value
+from chainrule.explanation.waypoints import Trail
+from chainrule.graph import Graph, make_input, substitute
+from chainrule.learn import Objective, Optimizer, Run
+
+Array = np.ndarray[Any, Any]
+AT_ONCE = 1_000
+"""A row is looked at by itself: of more rows than this, only their sum and the largest."""
+
+
+def explain(
+    subject: Any,
+    *data: Any,
+    of: str | None = None,
+    rows: Sequence[int] | None = None,
+    step: int | None = None,
+    parameters: Any = None,
+    optimizer: Optimizer | None = None,
+    most: int = 20,
+) -> Any:
+    """Explain one number: its formula, its operands, the paths of the chain rule that make it up, a check, the update.
+
+    ∂E/∂w = Σ over paths from w to E of Π ∂(next waypoint)/∂(waypoint): multiply along a path, add across paths.
+
+    Args:
+        subject: an objective with ``data``; a training run; or a function with its arguments.
+        data: ``(X, y)`` or ``(X, y, weights)`` for an objective (for a run: in the place of its training rows).
+        of: what is asked for: a parameter's element, ``"hidden1.weight[3, 17]"``, for ∂E/∂ of it;
+            ``"hidden1.out[2]"``, a value; ``"delta hidden1.net[2]"``, ∂E/∂ of a value; ``"loss"``. Of a network with
+            one hidden layer also the lecture's names: ``"w1"``, ``"i1->h1"``, ``"h1"``.
+        rows: row numbers (from 0), to look at these rows by themselves; the network as it predicts.
+        step: of a run: the parameters before this step; without ``rows`` the very batch of that step, its dropout masks
+            and batch statistics too.
+        parameters: of an objective: the parameters; left out, those that seed 0 begins with.
+        optimizer: of an objective: shows the update that it makes.
+        most: so many paths are listed, the largest first.
+
+    Returns:
+        A ``Derivation``: print it, or read ``value``, ``paths``, ``cut(layer)``, ``jacobians``, ``check``, ``update``.
+
+    Raises:
+        TrainingError: for a name or an index that is not there; the message lists what is.
+
+    >>> import numpy as np, chainrule as cr
+    >>> print(cr.explain(lambda x: np.sin(0.5 * x**2), 1.3).value)
+    0.862850667232624
+    """
+    if isinstance(subject, Objective | Run):
+        if len(data) > 1:
+            raise TraceError("give the data as one tuple: cr.explain(objective, (X, y), of='…')")
+        if of is None:
+            raise TrainingError("of what? For instance cr.explain(run, of='hidden1.weight[0, 0]'), of='loss'")
+        scene = scene_of(subject, data[0] if data else None, rows, step, parameters)
+        optimizer = optimizer or (subject.optimizer if isinstance(subject, Run) and step is not None else None)
+        return _explained(scene, of, optimizer, most)
+    if not callable(subject):
+        raise TraceError(f"explain takes an objective, a run, or a function with its arguments, not {subject!r:.60}")
+    return explain_function(subject, data, of=of, most=most)
+
+
+def _explained(scene: Scene, of: str, optimizer: Optimizer | None, most: int) -> Derivation:
+    lecture = is_lecture(of)
+    names = names_of(scene.objective.network, scene.leaves, lecture)
+    one = scene.all_rows if scene.whole else scene.traced(0)
+    points = {name: tuple(int(d) for d in node.shape) for name, node in one.points.items()}  # type: ignore[arg-type]
+    what = asked(of, scene.leaves, points, names)
+    if what.kind == "loss":
+        return explain_loss(scene, names)
+    if what.kind == "value":
+        return explain_value(scene, what, names)
+    derivation = _gradient(scene, what, names, most)
+    if optimizer is not None and what.name in scene.leaves:
+        derivation.update = explain_update(scene, what, optimizer, derivation.value)
+    return derivation
+
+
+def _gradient(scene: Scene, what: Asked, names: Names, most: int) -> Derivation:
+    """Return the derivation of ∂E/∂ of a parameter's element, or of a value's (δ)."""
+    is_parameter = what.name in scene.leaves
+    label = names.parameter(what.name, what.index) if is_parameter else names.element(what.name, what.index)
+    notes: list[str] = []
+    if scene.begun:
+        notes.append("the parameters are those that seed 0 begins with: none were given")
+    by_row: tuple[RowPart, ...] = ()
+    penalties: tuple[tuple[str, float], ...] = ()
+    row = 0
+    if is_parameter:
+        data_part = float(scene.gradient(what.name)[what.index])
+        if not scene.whole and scene.count > 1:
+            slopes, shares = scene.by_row(what.name, what.index), scene.row_shares()
+            by_row = tuple(RowPart(r, float(s), float(d)) for r, (s, d) in enumerate(zip(shares, slopes, strict=True)))
+            row = int(np.argmax([abs(part.part) for part in by_row]))
+        penalties = tuple(scene.penalties(what.name, what.index))
+        value = data_part + sum(amount for _, amount in penalties)
+    else:
+        if scene.count > 1 and not scene.whole:
+            raise TrainingError(f"{what.name} has a value for each of {scene.count} rows: choose one with rows=[…]")
+        value = 0.0
+    trail = _trail(scene, what, row)
+    found = Derivation(
+        scene, what, names, f"∂E/∂{label}", _about(what, names), value, by_row=by_row, penalties=penalties, row=row,
+        trail=trail, notes=tuple(notes), most=most,
+    )  # fmt: skip
+    if is_parameter:
+        at = float(scene.leaves[what.name][what.index])
+        found.check = central_check(data_part, at, lambda number: scene.value_at(what.name, what.index, number))
+    else:
+        found.value = found.paths.total
+        at, moved = _held(trail)
+        found.check = central_check(found.value, at, moved)
+    return found
+
+
+def _held(trail: Trail) -> tuple[float, Callable[[float], float]]:
+    """Return a value's element, and the loss as a function of it while all else that the loss reads stays."""
+    held = make_input(trail.source.type, "held")
+    graph = Graph((*trail.graph.inputs, held), tuple(substitute(trail.graph.outputs, {trail.source: held})))
+    value = np.array(trail.values[trail.source])
+
+    def moved(number: float) -> float:
+        changed = value.copy()
+        changed[trail.index] = number
+        return float(REFERENCE.run(graph, [*trail.arrays, changed])[0])
+
+    return float(value[trail.index]), moved
+
+
+def _trail(scene: Scene, what: Asked, row: int) -> Trail:
+    traced = scene.all_rows if scene.whole else scene.traced(row)
+    source = traced.parameters[what.name] if what.name in traced.parameters else traced.points[what.name]
+    return Trail(traced.graph, traced.arrays, traced.points, source, what.index)
+
+
+def _about(what: Asked, names: Names) -> str:
+    layer, _, kind = what.name.rpartition(".")
+    label = names.parameter(what.name, what.index)
+    if kind == "weight" and len(what.index) == 2:
+        first = names.input(what.index[0])
+        if names.lecture and layer == names.output_name:
+            first = names.unit(names.hidden_name, what.index[0])
+        if names.lecture or layer == "hidden1":
+            return f"{label}: {first} → {names.unit(layer, what.index[1])}"
+        return f"{label}: input {what.index[0]} of {layer} → {names.unit(layer, what.index[1])}"
+    if kind == "bias" and len(what.index) == 1:
+        return f"{label}: the bias of {names.unit(layer, what.index[0])}"
+    return ""

@@ -1,0 +1,247 @@
+"""A scene: an objective at given numbers. What is explained is computed there, by the reference, as doubles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from chainrule import ops
+from chainrule.calculus import backward
+from chainrule.errors import TrainingError, TypeMismatch
+from chainrule.execute import REFERENCE
+from chainrule.explanation.waypoints import fixed
+from chainrule.graph import (
+    Graph,
+    Node,
+    as_array,
+    flatten,
+    leaf_names,
+    make_constant,
+    make_graph,
+    make_input,
+    tree_map,
+)
+from chainrule.learn import Objective, Run
+from chainrule.learn.data import make_rows, normalized
+from chainrule.learn.objective import part
+from chainrule.nn import Scope
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The loss of some rows as a graph: a node for every parameter by name, and the named values on the way."""
+
+    graph: Graph
+    arrays: tuple[Array, ...]
+    parameters: Mapping[str, Node]
+    x: Node
+    points: Mapping[str, Node]
+
+
+@dataclass(eq=False)
+class Scene:
+    """An objective at given parameters, and the rows that its loss is taken over.
+
+    F = (1/n) Σ weight · loss of a row, + penalties. ``training`` has dropout masks and batch statistics as in training:
+    drawn with ``key`` at the rows' positions in their batch.
+    """
+
+    objective: Objective
+    parameters: Any
+    x: Array
+    y: Array
+    weight: Array
+    state: Any = None
+    settings: Mapping[str, Any] | None = None
+    training: bool = False
+    key: Any = None
+    rows: Sequence[int] | None = None
+    step: int | None = None
+    run: Run | None = None
+    begun: bool = False
+    """Are the parameters those that seed 0 begins with, since none were given?"""
+
+    def __post_init__(self) -> None:
+        self.parameters, self.state, self.settings, self.weight = (
+            tree_map(_double, tree) for tree in (self.parameters, self.state or {}, self.settings or {}, self.weight)
+        )
+        self.x, self.y = _double(self.x), _double(self.y)
+
+    @property
+    def count(self) -> int:
+        return len(self.x)
+
+    @property
+    def whole(self) -> bool:
+        """Do rows enter each other's loss, as batch statistics make them?"""
+        return self.training and self.objective.network.whole_batch
+
+    @property
+    def names(self) -> list[str]:
+        """The parameters' names, in the order of their leaves."""
+        return leaf_names(flatten(self.parameters)[1])
+
+    @cached_property
+    def leaves(self) -> dict[str, Array]:
+        return dict(zip(self.names, flatten(self.parameters)[0], strict=True))
+
+    def row_losses(self, parameters: Any, x: Any, y: Any, positions: Array) -> Any:
+        scope = Scope(
+            parameters, state=self.state, settings=self.settings, training=self.training, key=self.key,
+            rows=positions.astype(np.uint32),
+        )  # fmt: skip
+        return self.objective.row_losses(scope, x, y)
+
+    def traced(self, row: int | None) -> Traced:
+        """Return the loss of one row, or (``row`` is None) the weighted mean over all."""
+        positions = np.arange(self.count) if row is None else np.array([row])
+        x, y, weight = self.x[positions], self.y[positions], self.weight[positions]
+
+        def loss(parameters: Any, x: Any, y: Any) -> Any:
+            losses = self.row_losses(parameters, x, y, positions)
+            return ops.sum_(losses) if row is not None else ops.sum_(losses * weight) / float(self.count)
+
+        graph = make_graph(loss, self.parameters, x, y)
+        leaves = flatten(self.parameters)[0]
+        nodes = dict(zip(self.names, graph.inputs, strict=False))
+        return Traced(graph, (*leaves, x, y), nodes, graph.inputs[len(leaves)], graph.names)
+
+    @cached_property
+    def all_rows(self) -> Traced:
+        """The mean loss over all rows, as a graph."""
+        return self.traced(None)
+
+    @cached_property
+    def loss(self) -> float:
+        """The mean loss over all rows."""
+        return float(REFERENCE.run(self.all_rows.graph, self.all_rows.arrays)[0])
+
+    def row_shares(self) -> Array:
+        """Return how much the loss of each row counts: its weight over the number of rows."""
+        shares: Array = self.weight / self.count
+        return shares
+
+    def gradient(self, name: str) -> Array:
+        """Return ∂F/∂θ of the data's part, for one parameter."""
+        traced = self.all_rows
+        node = traced.parameters[name]
+        (found,) = backward(traced.graph.outputs, [make_constant(1.0)], [node])
+        if found is None:
+            return np.zeros(fixed(node.shape))
+        return np.asarray(REFERENCE.run(Graph(traced.graph.inputs, (found,)), traced.arrays)[0])
+
+    def by_row(self, name: str, index: tuple[int, ...]) -> Array:
+        """Return the derivative of each row's own loss by one element of a parameter."""
+        positions = np.arange(self.count)
+        leaves, _ = flatten(self.parameters)
+
+        def losses(parameters: Any, x: Any, y: Any) -> Any:
+            return self.row_losses(parameters, x, y, positions)
+
+        graph = make_graph(losses, self.parameters, self.x, self.y)
+        (out,), node = graph.outputs, dict(zip(self.names, graph.inputs, strict=False))[name]
+        g = make_input(out.type, "g")
+        (pulled,) = backward([out], [g], [node])
+        if pulled is None:
+            return np.zeros(self.count)
+        unit = np.zeros(fixed(node.shape))
+        unit[index] = 1.0
+        (changed,) = backward([pulled], [make_constant(unit)], [g])
+        if changed is None:
+            return np.zeros(self.count)
+        inputs = (*graph.inputs, g)
+        return np.asarray(REFERENCE.run(Graph(inputs, (changed,)), [*leaves, self.x, self.y, np.zeros(self.count)])[0])
+
+    def penalties(self, name: str, index: tuple[int, ...]) -> list[tuple[str, float]]:
+        """Return what each penalty adds to the derivative by one element of a parameter."""
+        found = []
+        for number, penalty in enumerate(self.objective.penalty, 1):
+            numbers = part(self.settings or {}, f"penalty{number}") or penalty.settings()
+            graph = make_graph(lambda p, n=numbers, q=penalty: q.value(p, n), self.parameters)
+            node = dict(zip(self.names, graph.inputs, strict=True))[name]
+            (slope,) = backward(graph.outputs, [make_constant(1.0)], [node])
+            value = 0.0
+            if slope is not None:
+                arrays = flatten(self.parameters)[0]
+                value = float(np.asarray(REFERENCE.run(Graph(graph.inputs, (slope,)), arrays)[0])[index])
+            found.append((f"penalty{number}", value))
+        return found
+
+    def value_at(self, name: str, index: tuple[int, ...], number: float) -> float:
+        """Return F with one element of a parameter set to another number."""
+        leaves = [array.copy() if key == name else array for key, array in self.leaves.items()]
+        leaves[self.names.index(name)][index] = number
+        traced = self.all_rows
+        return float(REFERENCE.run_prepared(traced.graph, [*leaves, *traced.arrays[len(leaves) :]])[0])
+
+
+def _double(value: Any) -> Any:
+    """Return floats in double precision; whole numbers (classes) as they are."""
+    array = np.asarray(value)
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+def scene_of(
+    subject: Any, data: Any = None, rows: Sequence[int] | None = None, step: int | None = None, parameters: Any = None
+) -> Scene:
+    """Return the scene of an objective with data, or of a run at one of its steps."""
+    if isinstance(subject, Run):
+        return _scene_of_run(subject, data, rows, step)
+    assert isinstance(subject, Objective)
+    if step is not None:
+        raise TrainingError("step= belongs to a run: cr.explain(run, of=…, step=40)")
+    if data is None:
+        raise TrainingError("an objective is explained on data: cr.explain(objective, (X, y), of='…', parameters=…)")
+    given = normalized(make_rows(data, "given"))
+    network = subject.network
+    return Scene(
+        subject, network.initialize(given["x"], seed=0) if parameters is None else parameters, *_picked(given, rows),
+        state=network.initial_state(given["x"]), rows=rows, begun=parameters is None,
+    )  # fmt: skip
+
+
+def _picked(given: Mapping[str, Array], rows: Any) -> tuple[Array, Array, Array]:
+    """Return x, y and the weights of some rows, or of all."""
+    if rows is None:
+        return given["x"], given["y"], given["weight"]
+    chosen = as_array(rows, "rows")
+    count = len(given["x"])
+    if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not len(chosen):
+        raise TypeMismatch(f"rows is {rows!r}; it must be a list of row numbers, such as [5]")
+    if chosen.min() < 0 or chosen.max() >= count:
+        raise TypeMismatch(f"rows has {chosen[(chosen < 0) | (chosen >= count)][0]}; there are {count} rows (from 0)")
+    return given["x"][chosen], given["y"][chosen], given["weight"][chosen]
+
+
+def _scene_of_run(run: Run, data: Any, rows: Sequence[int] | None, step: int | None) -> Scene:
+    given: Mapping[str, Array] = run.training if data is None else normalized(make_rows(data, "given"))
+    if step is None:
+        return Scene(
+            run.objective, run.parameters, *_picked(given, rows), state=run.state, settings=run.arrays, rows=rows,
+            run=run,
+        )  # fmt: skip
+    moment = run.at(step)
+    if rows is not None or data is not None:  # rows by themselves, the network as it predicts
+        return Scene(
+            run.objective, moment.parameters, *_picked(given, rows), state=moment.state, settings=run.arrays,
+            rows=rows, step=step, run=run,
+        )  # fmt: skip
+    if step >= run.steps:
+        raise TrainingError(
+            f"the run took {run.steps} steps: the last that can be explained is step={run.steps - 1}; "
+            "leave step out to explain the trained network, or give rows=[…]"
+        )
+    size = run.plan.batch_size
+    epoch, batch = divmod(step, -(-len(given["x"]) // size))
+    chosen = run.plan.order(epoch)[batch * size : (batch + 1) * size]
+    key = ops.fold(ops.fold(ops.key(run.seed), ops.stream("training")), np.uint32(step))
+    return Scene(
+        run.objective, moment.parameters, *_picked(given, chosen), state=moment.state,
+        settings=run.arrays, training=True, key=key, rows=chosen.tolist(), step=step, run=run,
+    )  # fmt: skip

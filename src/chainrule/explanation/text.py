@@ -1,0 +1,174 @@
+"""A derivation as plain text, 80 columns wide."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+
+from chainrule.explanation.derivation import Derivation
+from chainrule.explanation.numbers import factor, percent, short, signed
+from chainrule.explanation.story import FEW, Told, factored, largest, norms, told
+
+WIDTH = 80
+MOST_ROWS = 8
+MOST_UNITS = 4
+MOST_PATHS = 3
+
+
+def derivation_text(d: Derivation) -> str:
+    """Return everything that a derivation says."""
+    lines = [_head(d)]
+    if d.trail is None:
+        lines += _value(d)
+    else:
+        lines += [*_rows(d), *_paths(d), *_penalties(d), *_checks(d)]
+    lines += _update(d)
+    lines += [f"note       {note}" for note in d.notes]
+    return "\n".join(lines)
+
+
+def _head(d: Derivation) -> str:
+    parts = [f"{d.title} = {signed(d.value) if d.trail is not None else short(d.value)}"]
+    if d.about:
+        parts.append(d.about)
+    if d.scene.step is not None:
+        parts.append(f"step {d.scene.step}")
+    if d.scene.count > 1:
+        parts.append(f"mean over {d.scene.count} rows")
+    elif d.scene.rows is not None:
+        parts.append(f"row {d.scene.rows[0]}")
+    line = parts[0]
+    for part in parts[1:]:
+        last = line.rpartition("\n")[2]
+        line += f"\n    {part}" if len(last) + len(part) + 8 > WIDTH else f"        {part}"
+    return line
+
+
+def _value(d: Derivation) -> list[str]:
+    lines = [f"  = {d.formula}"] if d.formula else []
+    if d.substituted:
+        lines.append(f"  = {d.substituted}")
+    return [*lines, *d.lines, *_penalties(d)]
+
+
+def _rows(d: Derivation) -> list[str]:
+    """The cut by row: each row's share of the mean times the derivative of its own loss."""
+    if not d.by_row:
+        return []
+    shown, others = largest([part.part for part in d.by_row], MOST_ROWS)
+    lines = ["", "by row: share of the mean × derivative of the row's own loss"]
+    for r in shown:
+        part = d.by_row[r]
+        lines.append(
+            f"  row {_row_number(d, r):<8} {short(part.share, 6):>12} × {factor(part.slope):>12} = {signed(part.part)}"
+        )
+    if others:
+        rest = sum(d.by_row[r].part for r in others)
+        lines.append(f"  {len(others)} other rows{'':{27 - len(str(len(others)))}} = {signed(rest)}")
+    lines.append(f"{'sum':>40} = {signed(sum(part.part for part in d.by_row))}")
+    return lines
+
+
+def _row_number(d: Derivation, place: int) -> int:
+    return int(d.scene.rows[place]) if d.scene.rows is not None else place
+
+
+def _paths(d: Derivation) -> list[str]:
+    """All paths, where there are few; else a cut for each layer, the Jacobians, and the largest paths."""
+    paths = d.paths
+    where = f", of row {_row_number(d, d.row)} (its own loss)" if d.by_row else ""
+    lines: list[str] = []
+    if paths.count == 0:
+        return [
+            "",
+            f"there is no path from {d.title.removeprefix('∂E/∂')} to the loss: the derivative is 0, not unknown",
+        ]
+    if paths.count <= FEW:
+        many = "one path" if paths.count == 1 else f"{paths.count} paths"
+        lines += ["", f"{many}{where}; multiply along a path, add across paths"]
+        for path in paths.top(FEW):
+            lines += _path(told(d, path))
+    else:
+        lines += _cuts(d)
+        lines += ["", f"Jacobians between waypoints{where}"]
+        lines += [
+            f"  ∂{end} / ∂{start}: {' × '.join(map(str, shape))}, norm {short(norm, 5)}, largest {short(top, 5)}"
+            for start, end, shape, norm, top in norms(d)
+        ]
+        lines += [
+            "",
+            f"{paths.count:,} paths{where}; the {len(paths)} largest have {percent(paths.covered)} of their mass",
+        ]
+        for path in list(paths)[:MOST_PATHS]:
+            lines += _path(told(d, path))
+        if len(paths) > MOST_PATHS:
+            rest = sum(path.product for path in list(paths)[MOST_PATHS:])
+            lines.append(f"  the next {len(paths) - MOST_PATHS} add up to {signed(rest)}")
+        other = paths.total - sum(path.product for path in paths)
+        lines.append(f"  all others add up to {signed(other)}")
+    lines.append(f"{'sum':>60} = {signed(paths.total)}")
+    formula, numbers = factored(d)
+    if formula:
+        lines += ["", *_wrapped("factored   ", formula), *_wrapped("           ", numbers)]
+    return lines
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    return wrap(text, WIDTH, initial_indent=label, subsequent_indent=" " * len(label), break_long_words=False)
+
+
+def _path(path: Told) -> list[str]:
+    route = " → ".join(path.route)
+    if len(route) <= 58:
+        lines = [f"  {route:<58} = {signed(path.product)}"]
+    else:
+        lines = [*_wrapped("  ", route), f"{'':60} = {signed(path.product)}"]
+    wide = max([11, *(len(step.name or step.symbol) for step in path.steps)])
+    many = max((WIDTH - 3) // (wide + 3), 1)  # so many factors fit on a line
+    for begin in range(0, len(path.steps), many):
+        part = path.steps[begin : begin + many]
+        lines.append("      " + "   ".join(f"{step.name or step.symbol:>{wide}}" for step in part))
+        lines.append(("    × " if begin else "      ") + " × ".join(f"{factor(step.value):>{wide}}" for step in part))
+    return lines
+
+
+def _cuts(d: Derivation) -> list[str]:
+    lines: list[str] = []
+    for layer in d.layers:
+        if layer.endswith(".net"):
+            continue
+        cut = d.cut(layer)
+        shown, others = largest([unit.part for unit in cut.units], MOST_UNITS)
+        shown = [u for u in shown if cut.units[u].part] or shown[:1]
+        others = [u for u in range(len(cut.units)) if u not in set(shown)]
+        lines += ["", f"cut at {layer}: a part for each of {len(cut.units)} units, exact"]
+        lines += [f"  {cut.units[u].label:<36} {signed(cut.units[u].part)}" for u in shown]
+        if others:
+            rest = sum(cut.units[u].part for u in others)
+            lines.append(f"  {f'{len(others)} others':<36} {signed(rest)}")
+        if cut.around:
+            lines.append(f"  {'around this layer':<36} {signed(cut.around)}")
+        lines.append(f"  {'sum':<36} {signed(cut.total)}")
+    return lines
+
+
+def _penalties(d: Derivation) -> list[str]:
+    kind = "adds" if d.trail is not None else "is"
+    return [f"penalty    {name} {kind} {signed(amount)}" for name, amount in d.penalties]
+
+
+def _checks(d: Derivation) -> list[str]:
+    if d.check is None:
+        return []
+    return [
+        f"check      central difference, h = {d.check.h:g}: {signed(d.check.numeric)}",
+        f"           (relative difference {d.check.difference:.0e})",
+    ]
+
+
+def _update(d: Derivation) -> list[str]:
+    if d.update is None:
+        return []
+    lines = [f"update     {d.update.rule}"]
+    lines += _wrapped(" " * 11, f"{d.update.substituted} = {short(d.update.after)}")
+    lines += [f"           {name}: {signed(amount)}" for name, amount in d.update.parts]
+    return lines

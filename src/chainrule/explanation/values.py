@@ -1,0 +1,121 @@
+"""Values of the forward computation, and the loss: what they are the sum of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import TrainingError
+from chainrule.execute import REFERENCE
+from chainrule.explanation.derivation import Derivation
+from chainrule.explanation.names import Asked, Names
+from chainrule.explanation.numbers import factor, percent, short, signed
+from chainrule.explanation.scene import Scene
+from chainrule.graph import Graph, Node, flatten, make_graph
+
+Array = np.ndarray[Any, Any]
+MOST_TERMS = 12
+
+
+def explain_value(scene: Scene, what: Asked, names: Names) -> Derivation:
+    """Return the derivation of a value: the operation that made it, with its operands."""
+    if scene.count > 1 and not scene.whole:
+        raise TrainingError(f"{what.name} has a value for each of {scene.count} rows: choose one with rows=[…]")
+    traced = scene.all_rows if scene.whole else scene.traced(0)
+    node = traced.points[what.name]
+    values = REFERENCE.run_all(traced.graph, traced.arrays)
+    value = float(np.asarray(values[node])[what.index])
+    label = names.element(what.name, what.index)
+    layer, _, kind = what.name.rpartition(".")
+    formula, substituted = "", ""
+    lines: list[str] = []
+    weight = scene.leaves.get(f"{layer}.weight")
+    if kind == "net" and weight is not None and weight.ndim == 2:
+        formula, substituted, lines = _net(scene, layer, what, names, values, traced.points)
+    elif kind == "out" and f"{layer}.net" in traced.points:
+        net = float(np.asarray(values[traced.points[f"{layer}.net"]])[what.index])
+        inner = names.element(f"{layer}.net", what.index)
+        operation = _operation(node)
+        formula, substituted = f"{operation}({inner})", f"{operation}({short(net)})"
+    return Derivation(
+        scene, what, names, label, "", value, formula=formula, substituted=substituted, lines=tuple(lines)
+    )
+
+
+def _operation(node: Node) -> str:
+    inner = node.operands[0]
+    return "identity" if inner.op.name == "named" else inner.op.name
+
+
+def _net(scene: Scene, layer: str, what: Asked, names: Names, values: Any, points: Any) -> tuple[str, str, list[str]]:
+    """Return net = Σ weight · input + bias, term by term."""
+    row, unit = what.index
+    weight = scene.leaves[f"{layer}.weight"]
+    given, labels = _inputs(scene, layer, len(weight), row, names, values, points)
+    terms = given * weight[:, unit]
+    order = np.argsort(-np.abs(terms), kind="stable")
+    shown = sorted(order[:MOST_TERMS].tolist()) if len(order) > MOST_TERMS else range(len(order))
+    called = [
+        names.parameter(f"{layer}.weight", (i, unit)) if names.lecture else f"w[{i},{unit}]" for i in range(len(terms))
+    ]
+    lines = [
+        f"  {called[i]:<12} {factor(weight[i, unit]):>12} × {labels[i]:<18} {factor(given[i]):>12} = {signed(terms[i])}"
+        for i in shown
+    ]
+    rest = [i for i in range(len(terms)) if i not in set(shown)]
+    if rest:
+        lines.append(f"  {f'{len(rest)} smaller terms':<59} = {signed(float(terms[rest].sum()))}")
+    bias = scene.leaves.get(f"{layer}.bias")
+    if bias is not None:
+        lines.append(f"  {names.parameter(f'{layer}.bias', (unit,)):<59} = {signed(float(bias[unit]))}")
+    plus = "" if bias is None else " + bias"
+    return f"Σ weight · input{plus}", "", lines
+
+
+def _inputs(
+    scene: Scene, layer: str, width: int, row: int, names: Names, values: Any, points: Any
+) -> tuple[Array, list[str]]:
+    """Return what a layer reads, and what it is called: the output of the layer before, or the network's input."""
+    before = [name for name in points if name.rpartition(".")[0] != layer]
+    order = list(points)
+    earlier = [name for name in before if order.index(name) < order.index(f"{layer}.net")]
+    for name in reversed(earlier):
+        array = np.asarray(values[points[name]])
+        if name.endswith(".out") and array.shape[-1] == width and array.ndim == 2:
+            return array[row], [names.unit(name.removesuffix(".out"), i) for i in range(width)]
+    return scene.x[row].reshape(-1)[:width], [names.input(i) for i in range(width)]
+
+
+def explain_loss(scene: Scene, names: Names) -> Derivation:
+    """Return the derivation of the loss: a part for each row, and the penalties."""
+    positions = np.arange(scene.count)
+    graph = make_graph(lambda p, x, y: scene.row_losses(p, x, y, positions), scene.parameters, scene.x, scene.y)
+    losses = np.asarray(
+        REFERENCE.run(Graph(graph.inputs, graph.outputs), [*flatten(scene.parameters)[0], scene.x, scene.y])[0]
+    )
+    parts = losses * scene.row_shares()
+    value = float(parts.sum())
+    lines = []
+    if scene.count > 1:
+        order = np.argsort(-np.abs(parts), kind="stable")[:MOST_TERMS]
+        for r in order.tolist():
+            place = scene.rows[r] if scene.rows is not None else r
+            lines.append(
+                f"  row {place:<8} loss {factor(losses[r]):>12} × {short(float(scene.row_shares()[r]), 6)} = "
+                f"{signed(float(parts[r]))}  ({percent(parts[r] / value) if value else '–'})"
+            )
+        if len(parts) > len(order):
+            rest = value - float(parts[order].sum())
+            lines.append(f"  {len(parts) - len(order)} other rows{'':33} = {signed(rest)}")
+    penalties = []
+    for number, penalty in enumerate(scene.objective.penalty, 1):
+        amount = float(penalty.value(scene.parameters, penalty.settings()))
+        penalties.append((f"penalty{number}", amount))
+        value += amount
+    loss = scene.objective.loss
+    return Derivation(
+        scene, Asked("loss", "loss", ()), names, "F", f"{loss.name}: {loss.formula}", value,
+        formula="(1/n) Σ weight · loss of a row" + (" + penalties" if penalties else ""), penalties=tuple(penalties),
+        lines=tuple(lines),
+    )  # fmt: skip
