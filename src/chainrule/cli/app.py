@@ -355,6 +355,55 @@ def evaluate(
             typer.echo(evaluation_text(result))
 
 
+@app.command(short_help="Say why a model predicts what it does for a row, or which columns matter.")
+def explain(
+    model: ModelFile,
+    table: Table,
+    row: Annotated[
+        int | None,
+        typer.Option(
+            metavar="NUMBER", help="Which row, counted from 1, the header not counted.", min=1, show_default=False
+        ),
+    ] = None,
+    importance: Annotated[
+        bool, typer.Option("--importance", help="Which columns matter, by shuffling one at a time; takes the target.")
+    ] = False,
+    repeats: Annotated[
+        int, typer.Option(metavar="COUNT", help="With --importance: how often each is shuffled.", min=1)
+    ] = 10,
+    seed: Annotated[
+        int, typer.Option(metavar="NUMBER", help="With --importance: of the shuffling.", min=0, callback=seed_in_range)
+    ] = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Say why a model predicts what it does for one row of a table, column by column; or which columns matter.
+
+    Examples:
+
+    \b
+      chainrule explain people.chainrule new.csv --row 5
+      chainrule explain people.chainrule test.csv --importance
+    """
+    if (row is None) != importance:
+        raise typer.BadParameter("give either --row NUMBER or --importance")
+    with reporting(debug):
+        from chainrule.files import load
+        from chainrule.learn.progress import show_count
+        from chainrule.workflow import explain_row
+        from chainrule.workflow import importance as importance_of
+
+        loaded = load(model)
+        if row is not None:
+            why = explain_row(loaded, table, row)
+            typer.echo(json_text(why.to_dict()) if as_json else str(why))
+            return
+        with show_count("shuffling", not quiet and sys.stderr.isatty()) as progress:
+            found = importance_of(loaded, table, repeats, seed, progress)
+        typer.echo(json_text(found.to_dict()) if as_json else str(found))
+
+
 @app.command(short_help="Print the lecture's worked example, line by line.")
 def example(
     steps: Annotated[

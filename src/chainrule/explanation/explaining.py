@@ -9,15 +9,17 @@ import numpy as np
 
 from chainrule.errors import TraceError, TrainingError
 from chainrule.execute import REFERENCE
+from chainrule.explanation.attribution import Attribution, explain_prediction
 from chainrule.explanation.derivation import Derivation, RowPart, central_check
 from chainrule.explanation.function import explain_function
 from chainrule.explanation.names import Asked, Names, asked, is_lecture, names_of
-from chainrule.explanation.scene import Scene, scene_of
+from chainrule.explanation.scene import Scene, picked_rows, scene_of
 from chainrule.explanation.update import explain_update
 from chainrule.explanation.values import explain_loss, explain_value
 from chainrule.explanation.waypoints import Trail
 from chainrule.graph import Graph, make_input, substitute
 from chainrule.learn import Objective, Optimizer, Run
+from chainrule.nn import as_input
 
 Array = np.ndarray[Any, Any]
 AT_ONCE = 1_000
@@ -42,8 +44,9 @@ def explain(
         subject: an objective with ``data``; a training run; or a function with its arguments.
         data: ``(X, y)`` or ``(X, y, weights)`` for an objective (for a run: in the place of its training rows).
         of: what is asked for: a parameter's element, ``"hidden1.weight[3, 17]"``, for ∂E/∂ of it;
-            ``"hidden1.out[2]"``, a value; ``"delta hidden1.net[2]"``, ∂E/∂ of a value; ``"loss"``. Of a network with
-            one hidden layer also the lecture's names: ``"w1"``, ``"i1->h1"``, ``"h1"``.
+            ``"hidden1.out[2]"``, a value; ``"delta hidden1.net[2]"``, ∂E/∂ of a value; ``"loss"``;
+            of a run, ``"prediction"`` of a row: the part of each input in it. Of a network with one hidden layer also
+            the lecture's names: ``"w1"``, ``"i1->h1"``, ``"h1"``.
         rows: row numbers (from 0), to look at these rows by themselves; the network as it predicts.
         step: of a run: the parameters before this step; without ``rows`` the very batch of that step, its dropout masks
             and batch statistics too.
@@ -66,12 +69,29 @@ def explain(
             raise TraceError("give the data as one tuple: cr.explain(objective, (X, y), of='…')")
         if of is None:
             raise TrainingError("of what? For instance cr.explain(run, of='hidden1.weight[0, 0]'), of='loss'")
+        if of.strip().startswith("prediction"):
+            return _prediction(subject, data[0] if data else None, of.strip(), rows)
         scene = scene_of(subject, data[0] if data else None, rows, step, parameters)
         optimizer = optimizer or (subject.optimizer if isinstance(subject, Run) and step is not None else None)
         return _explained(scene, of, optimizer, most)
     if not callable(subject):
         raise TraceError(f"explain takes an objective, a run, or a function with its arguments, not {subject!r:.60}")
     return explain_function(subject, data, of=of, most=most)
+
+
+def _prediction(subject: Objective | Run, data: Any, of: str, rows: Sequence[int] | None) -> Attribution:
+    """Return why a run predicts what it does for a row of its training data, or of other data."""
+    if not isinstance(subject, Run):
+        raise TrainingError("a prediction is explained of a run: cr.explain(run, of='prediction', rows=[5])")
+    given = subject.training["x"] if data is None else as_input(data[0] if isinstance(data, tuple | list) else data)
+    if rows is None or len(rows) != 1:
+        raise TrainingError("a prediction is explained for one row: rows=[5]")
+    (row,) = picked_rows(rows, len(given))
+    base = np.asarray(np.mean(subject.training["x"], axis=0, dtype=np.float64))
+    x = np.asarray(given[row], np.float64)
+    if x.shape != base.shape:
+        raise TrainingError(f"the network takes rows of shape {base.shape}; this row has shape {x.shape}")
+    return explain_prediction(subject, x, base, of, int(row), len(subject.training["x"]))
 
 
 def _explained(scene: Scene, of: str, optimizer: Optimizer | None, most: int) -> Derivation:

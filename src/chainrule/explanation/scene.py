@@ -210,13 +210,18 @@ def _picked(given: Mapping[str, Array], rows: Any) -> tuple[Array, Array, Array]
     """Return x, y and the weights of some rows, or of all."""
     if rows is None:
         return given["x"], given["y"], given["weight"]
+    chosen = picked_rows(rows, len(given["x"]))
+    return given["x"][chosen], given["y"][chosen], given["weight"][chosen]
+
+
+def picked_rows(rows: Any, count: int) -> Array:
+    """Return row numbers, checked."""
     chosen = as_array(rows, "rows")
-    count = len(given["x"])
     if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not len(chosen):
         raise TypeMismatch(f"rows is {rows!r}; it must be a list of row numbers, such as [5]")
     if chosen.min() < 0 or chosen.max() >= count:
         raise TypeMismatch(f"rows has {chosen[(chosen < 0) | (chosen >= count)][0]}; there are {count} rows (from 0)")
-    return given["x"][chosen], given["y"][chosen], given["weight"][chosen]
+    return chosen
 
 
 def _scene_of_run(run: Run, data: Any, rows: Sequence[int] | None, step: int | None) -> Scene:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +27,7 @@ from chainrule.learn.fitting import (
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import Adam, Optimizer
 from chainrule.learn.program import build_program
+from chainrule.learn.progress import show_count
 from chainrule.learn.run import Run
 
 OWN = ("seed", "rows", "validation_rows")
@@ -83,7 +83,7 @@ def fit_many(
         except (TrainingError, TypeMismatch) as error:
             raise type(error)(f"settings[{number}]: {error}") from None
     if progress is True:
-        with _bar(len(jobs)) as listener:
+        with show_count("training") as listener:
             _run(jobs, threads, listener)
     else:
         _run(jobs, threads, progress or (lambda done, total: None))
@@ -259,15 +259,3 @@ def _drive(job: Job, stop: threading.Event, alone: bool, machine: Machine | None
     used = loop.machine
     loop.release()
     return used
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = TextColumn("training"), BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn()
-    with Bar(*columns, console=Console(stderr=True), transient=True, expand=True) as bar:
-        task = bar.add_task("training", total=total)
-        yield lambda done, total: bar.update(task, completed=done)

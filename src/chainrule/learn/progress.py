@@ -57,3 +57,19 @@ def show_progress(steps: int, has_validation: bool, console: Any = None) -> Iter
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
+
+
+@contextmanager
+def show_count(what: str, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """Show a live bar of how many of a number of things are done; gives the function that is told so."""
+    if not shown:
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = TextColumn(what), BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn()
+    with Bar(*columns, console=Console(stderr=True), transient=True, expand=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -4,17 +4,22 @@ from chainrule.workflow.evaluate import Evaluation, evaluate
 from chainrule.workflow.predict import predict
 from chainrule.workflow.score import ClassificationScore, RegressionScore, Score
 from chainrule.workflow.train import Trained, TrainOptions, train
+from chainrule.workflow.why import Importance, Why, explain_row, importance
 from chainrule.workflow.worked_example import WorkedExample, worked_example
 
 __all__ = [
     "ClassificationScore",
     "Evaluation",
+    "Importance",
     "RegressionScore",
     "Score",
     "TrainOptions",
     "Trained",
+    "Why",
     "WorkedExample",
     "evaluate",
+    "explain_row",
+    "importance",
     "predict",
     "train",
     "worked_example",
