@@ -12,7 +12,7 @@ _ROOM_OF = {
     "calculus": ("check_grad", "grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"),
     "errors": ("ChainruleError",),
     "execute": ("compile",),
-    "explanation": ("explain",),
+    "explanation": ("diagnose", "explain"),
     "files": ("Model", "load", "save"),
     "learn": ("Objective", "fit"),
     "ops": ("graph_from_json", "iterate", "key", "make_graph", "scan"),
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from chainrule.calculus import check_grad, grad, hessian, jacobian, jvp, value_and_grad, vjp
     from chainrule.errors import ChainruleError
     from chainrule.execute import compile
-    from chainrule.explanation import explain
+    from chainrule.explanation import diagnose, explain
     from chainrule.files import Model, load, save
     from chainrule.learn import Objective, fit
     from chainrule.ops import graph_from_json, iterate, key, make_graph, scan
@@ -38,6 +38,7 @@ __all__ = [
     "calculus",
     "check_grad",
     "compile",
+    "diagnose",
     "errors",
     "execute",
     "explain",

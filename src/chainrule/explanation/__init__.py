@@ -2,6 +2,7 @@
 
 from chainrule.explanation.attribution import Attribution, InputPart, Predicting, attribute
 from chainrule.explanation.derivation import Check, Derivation, LayerCut, RowPart, UnitPart, Update
+from chainrule.explanation.diagnosis import Diagnosis, Finding, diagnose
 from chainrule.explanation.explaining import explain
 from chainrule.explanation.function import FunctionDerivation
 from chainrule.explanation.paths import Cut, Path, Paths
@@ -12,7 +13,9 @@ __all__ = [
     "Check",
     "Cut",
     "Derivation",
+    "Diagnosis",
     "Edge",
+    "Finding",
     "FunctionDerivation",
     "InputPart",
     "LayerCut",
@@ -25,5 +28,6 @@ __all__ = [
     "Update",
     "Waypoint",
     "attribute",
+    "diagnose",
     "explain",
 ]
