@@ -45,6 +45,29 @@ def test_code_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert blocks or page.name in ("tables.md",), f"{page.name} shows no code"
 
 
+SHOWN = [page for page in PAGES if "```text\n" in page.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("page", SHOWN, ids=lambda p: p.name)
+def test_what_code_blocks_print_is_what_the_page_says(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A block of text right after one of Python is what that prints; differences behind the check's e are rounding."""
+
+    def compared(text: str) -> list[str]:
+        lines = re.sub(r"relative difference [\d.e-]+", "relative difference", text).splitlines()
+        return [line.rstrip() for line in lines if "central difference" not in line]
+
+    monkeypatch.chdir(tmp_path)
+    text = page.read_text(encoding="utf-8")
+    scope: dict[str, object] = {"__name__": "page"}
+    for block, shown in re.findall(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", text, flags=re.M | re.S):
+        exec(compile(block, page.name, "exec"), scope)
+        printed = capsys.readouterr().out
+        if shown:
+            assert compared(printed) == compared(shown)
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.name)
 def test_examples_run(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(example), run_name="__main__")

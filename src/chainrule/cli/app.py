@@ -19,9 +19,11 @@ from chainrule.cli.options import (
     Table,
     activations,
     batch,
+    bias_modes,
     executors,
     losses,
     names,
+    numbers,
     one_of,
     optimizers,
     rate,
@@ -30,6 +32,7 @@ from chainrule.cli.options import (
     share,
     sizes,
     tasks,
+    weights_used,
 )
 from chainrule.cli.output import json_text, write_table
 from chainrule.cli.reporting import reporting
@@ -404,27 +407,66 @@ def explain(
         typer.echo(json_text(found.to_dict()) if as_json else str(found))
 
 
-@app.command(short_help="Print the lecture's worked example, line by line.")
+@app.command(short_help="Print the lecture's worked example, line by line, or one with your own numbers.")
 def example(
+    inputs: Annotated[
+        str | None, typer.Option(metavar="NUMBERS", help="0.05,0.10, or your own.", show_default=False)
+    ] = None,
+    targets: Annotated[
+        str | None, typer.Option(metavar="NUMBERS", help="0.01,0.99, or your own.", show_default=False)
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="NUMBERS", help="w1,w2,…: into h1, into h2, …, then into o1, …", show_default=False),
+    ] = None,
+    biases: Annotated[
+        str | None,
+        typer.Option(metavar="NUMBERS", help="Two, one a layer; or one for each unit.", show_default=False),
+    ] = None,
+    learning_rate: Annotated[
+        float, typer.Option("--learning-rate", "--lr", metavar="RATE", help="Step size η.", parser=rate)
+    ] = 0.5,
+    bias: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="What becomes of the biases: frozen, unit or tied.", callback=one_of(bias_modes)
+        ),
+    ] = "frozen",
+    using: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="old, or updated: a famous mistake, hidden gradients with output weights updated already.",
+            callback=one_of(weights_used),
+        ),
+    ] = "old",
+    no_half: Annotated[bool, typer.Option("--no-half", help="Leave out the ½ in the error.")] = False,
     steps: Annotated[
         int, typer.Option(metavar="COUNT", help="How many steps to follow.", min=1, max=1_000_000)
     ] = 10_000,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Print the lecture's worked example, line by line: forward, error, backward, update.
+    """Print the lecture's worked example, line by line: forward, error, backward, update; or one with your own numbers.
 
     Examples:
 
     \b
       chainrule example
-      chainrule example --steps 1
+      chainrule example --steps 1 --using updated
+      chainrule example --inputs 1,0 --targets 1 --weights .1,.2,.3,.4,.5,.6
     """
+    given = {
+        name: numbers(text, f"'--{name}'")
+        for name, text in (("inputs", inputs), ("targets", targets), ("weights", weights), ("biases", biases))
+        if text is not None
+    }
     with reporting(debug):
         from chainrule.cli.text import example_json, example_text
-        from chainrule.workflow import worked_example
+        from chainrule.workflow import Setup, worked_example
 
-        result = worked_example(steps)
+        setup = Setup(**given, learning_rate=learning_rate, bias=bias, using=using, half=not no_half)  # type: ignore[arg-type]  # checked there
+        result = worked_example(steps, setup)
         typer.echo(json_text(example_json(result)) if as_json else example_text(result))
 
 

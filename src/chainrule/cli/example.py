@@ -2,111 +2,184 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import Any
 
-from chainrule.workflow.worked_example import BIASES, INPUTS, LEARNING_RATE, TARGETS, Step, WorkedExample
+from chainrule.workflow.worked_example import Setup, Step, WorkedExample
+
+WIDTH = 80
+COUNTS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
+BIASES = {
+    "frozen": "Biases stay as they are.",
+    "unit": "Each unit's bias is learned.",
+    "tied": "Each layer's bias is learned.",
+}
 
 
 def example_text(example: WorkedExample) -> str:
     """Return the worked example line by line, nine digits, with every operand shown."""
-    first = example.first
-    text = "\n".join(
-        [
-            *_given(),
-            "",
-            *_forward(first),
-            "",
-            *_backward(first),
-            "",
-            *_update(first),
-            "",
-            *_after(example),
-        ]
-    )
-    return text.replace("-0.", "−0.")
+    first, setup = example.first, example.setup
+    text = [
+        *_given(setup), "", *_forward(setup, first), "", *_backward(setup, first), "", *_update(setup, first), "",
+        *_after(example),
+    ]  # fmt: skip
+    return "\n".join(line for long in text for line in _fitting(long.replace("-0.", "−0.")))
 
 
-def _given() -> list[str]:
-    return [
-        "The worked example: two inputs, two hidden and two output units, sigmoid,",
-        "half squared error, learning rate 0.5. Biases stay as they are.",
-        "",
-        f"  inputs    i1 = {INPUTS[0]:g}   i2 = {INPUTS[1]:g}",
-        f"  targets   o1 = {TARGETS[0]:g}   o2 = {TARGETS[1]:g}",
-        "  weights   w1 i1→h1   w2 i2→h1   w3 i1→h2   w4 i2→h2",
-        "            w5 h1→o1   w6 h2→o1   w7 h1→o2   w8 h2→o2",
-        f"  biases    b1 = {BIASES[0]:g} (h1, h2)   b2 = {BIASES[1]:g} (o1, o2)",
+def _fitting(line: str) -> list[str]:
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return wrap(line, WIDTH, subsequent_indent=indent, drop_whitespace=True) if len(line) > WIDTH else [line]
+
+
+def _given(setup: Setup) -> list[str]:
+    def side_by_side(name: str, numbers: Any) -> str:
+        return "   ".join(f"{name}{i} = {number:g}" for i, number in enumerate(numbers, 1))
+
+    def units(count: int, word: str) -> str:
+        return f"{COUNTS[count]} {word}{'s' if count != 1 and word != 'hidden' else ''}"
+
+    ends = [_arrow(setup, name) for name in setup.places]
+    first = len(setup.inputs) * setup.hidden
+    half = "half squared error" if setup.half else "squared error (without the ½)"
+    lines = [
+        f"The worked example: {units(len(setup.inputs), 'input')}, {units(setup.hidden, 'hidden')} and "
+        f"{COUNTS[len(setup.targets)]} output unit{'s' if len(setup.targets) > 1 else ''}, sigmoid,",
+        f"{half}, learning rate {setup.learning_rate:g}. {BIASES[setup.bias]}",
     ]
-
-
-def _forward(s: Step) -> list[str]:
-    w = s.weight
-    lines = ["forward   net = Σ weight · input + bias,   out = 1 / (1 + e^−net)"]
-    for unit, (a, b) in enumerate((("w1", "w2"), ("w3", "w4"))):
-        net, out = s.values["hidden1.net"][0, unit], s.values["hidden1.out"][0, unit]
-        text = f"{w(a):g}·{INPUTS[0]:g} + {w(b):g}·{INPUTS[1]:g} + {BIASES[0]:g}"
-        lines.append(f"  net_h{unit + 1} = {text} = {net:.9f}")
-        lines.append(f"  out_h{unit + 1} = {out:.9f}")
-    h = s.values["hidden1.out"][0]
-    for unit, (a, b) in enumerate((("w5", "w6"), ("w7", "w8"))):
-        net, out = s.values["output.net"][0, unit], s.values["output.out"][0, unit]
-        text = f"{w(a):g}·{h[0]:.9f} + {w(b):g}·{h[1]:.9f} + {BIASES[1]:g}"
-        lines.append(f"  net_o{unit + 1} = {text} = {net:.9f}")
-        lines.append(f"  out_o{unit + 1} = {out:.9f}")
-    lines += ["", "error     E = Σ ½ (target − out)²"]
-    o = s.values["output.out"][0]
-    for unit in range(2):
-        lines.append(f"  E_o{unit + 1} = ½ ({TARGETS[unit]:g} − {o[unit]:.9f})² = {s.errors[unit]:.9f}")
-    return [*lines, f"  E_total = {s.total:.9f}"]
-
-
-def _backward(s: Step) -> list[str]:
-    h, o = s.values["hidden1.out"][0], s.values["output.out"][0]
-    error = [o[k] - TARGETS[k] for k in range(2)]
-    slope = [o[k] * (1 - o[k]) for k in range(2)]
-    lines = ["backward  ∂E/∂w = ∂E/∂out · ∂out/∂net · ∂net/∂w, for each output weight"]
-    for name, k, j in (("w5", 0, 0), ("w6", 0, 1), ("w7", 1, 0), ("w8", 1, 1)):
-        product = f"{error[k]:+.8f} × {slope[k]:.9f} × {h[j]:.9f}"
-        lines.append(f"  ∂E/∂{name} = {product} = {s.weight(name, 'gradient'):+.9f}")
-    lines += ["", "          A hidden unit reaches the error on two paths: add them.",
-              "          ∂E/∂out_h = Σ over o1, o2 of ∂E/∂net_o · w   (w of before the update)"]  # fmt: skip
-    delta = [error[k] * slope[k] for k in range(2)]
-    reach = []
-    for j, (a, b) in enumerate((("w5", "w7"), ("w6", "w8"))):
-        total = delta[0] * s.weight(a) + delta[1] * s.weight(b)
-        reach.append(total)
-        lines.append(
-            f"  ∂E/∂out_h{j + 1} = {delta[0]:+.8f}·{s.weight(a):g} {'+' if delta[1] >= 0 else '−'} "
-            f"{abs(delta[1]):.8f}·{s.weight(b):g} = {total:+.9f}"
-        )
-    for name, j, i in (("w1", 0, 0), ("w2", 0, 1), ("w3", 1, 0), ("w4", 1, 1)):
-        product = f"{reach[j]:+.8f} × {h[j] * (1 - h[j]):.9f} × {INPUTS[i]:g}"
-        lines.append(f"  ∂E/∂{name} = {product} = {s.weight(name, 'gradient'):+.9f}")
+    if setup.using == "updated":
+        lines.append("WRONG ON PURPOSE: hidden gradients use output weights that are updated already.")
+    lines += ["", f"  inputs    {side_by_side('i', setup.inputs)}", f"  targets   {side_by_side('o', setup.targets)}"]
+    for label, begin, end in (("weights", 0, first), ("", first, len(ends))):
+        for row in range(begin, end, 4):
+            here = label if row == begin else ""
+            lines.append(f"  {here:<9} {'   '.join(ends[row : min(row + 4, end)])}")
+    if len(setup.biases) == 2:
+        hidden = ", ".join(f"h{u + 1}" for u in range(setup.hidden))
+        output = ", ".join(f"o{k + 1}" for k in range(len(setup.targets)))
+        lines.append(f"  biases    b1 = {setup.biases[0]:g} ({hidden})   b2 = {setup.biases[1]:g} ({output})")
+    else:
+        names = [*(f"h{u + 1}" for u in range(setup.hidden)), *(f"o{k + 1}" for k in range(len(setup.targets)))]
+        lines.append("  biases    " + "   ".join(f"{n}: {b:g}" for n, b in zip(names, setup.biases, strict=True)))
     return lines
 
 
-def _update(s: Step) -> list[str]:
-    lines = [f"update    w⁺ = w − η · ∂E/∂w,   η = {LEARNING_RATE:g}, all at once"]
-    for i in range(1, 9):
-        name = f"w{i}"
-        before, slope, after = s.weight(name), s.weight(name, "gradient"), s.weight(name, "after")
+def _arrow(setup: Setup, name: str) -> str:
+    parameter, row, column = setup.places[name]
+    first, then = ("i", "h") if parameter == "hidden1.weight" else ("h", "o")
+    return f"{name} {first}{row + 1}→{then}{column + 1}"
+
+
+def _named(setup: Setup, parameter: str, row: int, column: int) -> str:
+    return next(name for name, place in setup.places.items() if place == (parameter, row, column))
+
+
+def _forward(setup: Setup, s: Step) -> list[str]:
+    lines = ["forward   net = Σ weight · input + bias,   out = 1 / (1 + e^−net)"]
+    h = s.values["hidden1.out"][0]
+    layers = (("h", "hidden1", [f"{x:g}" for x in setup.inputs], setup.hidden),
+              ("o", "output", [f"{x:.9f}" for x in h], len(setup.targets)))  # fmt: skip
+    for letter, layer, given, count in layers:
+        for unit in range(count):
+            weights = [s.weight(_named(setup, f"{layer}.weight", i, unit)) for i in range(len(given))]
+            terms = [f"{w:g}·{x}" for w, x in zip(weights, given, strict=True)]
+            bias = float(s.before[f"{layer}.bias"][unit])
+            net, out = s.values[f"{layer}.net"][0, unit], s.values[f"{layer}.out"][0, unit]
+            lines.append(f"  net_{letter}{unit + 1} = {_sum([*terms, f'{bias:g}'])} = {net:.9f}")
+            lines.append(f"  out_{letter}{unit + 1} = {out:.9f}")
+    half = "½ " if setup.half else ""
+    lines += ["", f"error     E = Σ {half}(target − out)²"]
+    o = s.values["output.out"][0]
+    for unit, target in enumerate(setup.targets):
+        lines.append(f"  E_o{unit + 1} = {half}({target:g} − {o[unit]:.9f})² = {s.errors[unit]:.9f}")
+    return [*lines, f"  E_total = {s.total:.9f}"]
+
+
+def _sum(terms: list[str]) -> str:
+    text = terms[0]
+    for term in terms[1:]:
+        text += f" − {term[1:]}" if term.startswith("-") else f" + {term}"
+    return text
+
+
+def _backward(setup: Setup, s: Step) -> list[str]:
+    h, o = s.values["hidden1.out"][0], s.values["output.out"][0]
+    twice = 1.0 if setup.half else 2.0
+    error = [twice * (o[k] - target) for k, target in enumerate(setup.targets)]
+    slope = [out * (1 - out) for out in o]
+    lines = ["backward  ∂E/∂w = ∂E/∂out · ∂out/∂net · ∂net/∂w, for each output weight"]
+    for name, (parameter, j, k) in setup.places.items():
+        if parameter == "output.weight":
+            product = f"{error[k]:+.8f} × {slope[k]:.9f} × {h[j]:.9f}"
+            lines.append(f"  ∂E/∂{name} = {product} = {s.weight(name, 'gradient'):+.9f}")
+    paths = COUNTS[len(setup.targets)]
+    when = "after" if setup.using == "updated" else "before"
+    reaches = f"on {paths} paths: add them" if len(setup.targets) > 1 else "on one path"
+    lines += [
+        "", f"          A hidden unit reaches the error {reaches}.",
+        f"          ∂E/∂out_h = Σ over {', '.join(f'o{k + 1}' for k in range(len(o)))} of ∂E/∂net_o · w   "
+        f"(w of {when} the update)",
+    ]  # fmt: skip
+    delta = [error[k] * slope[k] for k in range(len(o))]
+    reach = []
+    for j in range(setup.hidden):
+        weights = [
+            s.weight(_named(setup, "output.weight", j, k), "after" if setup.using == "updated" else "before")
+            for k in range(len(o))
+        ]
+        total = sum(d * w for d, w in zip(delta, weights, strict=True))
+        reach.append(total)
+        digits = ".9g" if setup.using == "updated" else "g"
+        terms = [f"{delta[0]:+.8f}·{weights[0]:{digits}}"]
+        terms += [
+            f"{'+' if d >= 0 else '−'} {abs(d):.8f}·{w:{digits}}" for d, w in zip(delta[1:], weights[1:], strict=True)
+        ]
+        lines.append(f"  ∂E/∂out_h{j + 1} = {' '.join(terms)} = {total:+.9f}")
+    for name, (parameter, i, j) in setup.places.items():
+        if parameter == "hidden1.weight":
+            product = f"{reach[j]:+.8f} × {h[j] * (1 - h[j]):.9f} × {setup.inputs[i]:g}"
+            lines.append(f"  ∂E/∂{name} = {product} = {s.weight(name, 'gradient'):+.9f}")
+    return lines
+
+
+def _update(setup: Setup, s: Step) -> list[str]:
+    lines = [f"update    w⁺ = w − η · ∂E/∂w,   η = {setup.learning_rate:g}, all at once"]
+
+    def line(name: str, before: float, slope: float, after: float) -> None:
         sign, size = ("−", slope) if slope >= 0 else ("+", -slope)
-        lines.append(f"  {name}⁺ = {before:g} {sign} {LEARNING_RATE:g} × {size:.9f} = {after:.9f}")
+        lines.append(f"  {name}⁺ = {before:g} {sign} {setup.learning_rate:g} × {size:.9f} = {after:.9f}")
+
+    for name in setup.places:
+        line(name, s.weight(name), s.weight(name, "gradient"), s.weight(name, "after"))
+    if setup.bias != "frozen":
+        for layer, short in (("hidden1", "h"), ("output", "o")):
+            name = f"{layer}.bias"
+            before, slope, after = (getattr(s, when)[name] for when in ("before", "gradient", "after"))
+            if setup.bias == "tied":
+                line("b1" if short == "h" else "b2", float(before[0]), float(slope.sum()), float(after[0]))
+            else:
+                for unit in range(len(before)):
+                    line(f"b_{short}{unit + 1}", float(before[unit]), float(slope[unit]), float(after[unit]))
     return lines
 
 
 def _after(example: WorkedExample) -> list[str]:
-    o1, o2 = example.outputs
     lines = [f"after 1 step       E_total = {example.total_after:.11f}"]
     if example.steps > 1:
         lines.append(f"after {example.steps} steps  E_total = {example.total:.9g}")
-        lines.append(f"                   out_o1 = {o1:.9f}   out_o2 = {o2:.9f}")
-    if example.steps in (1, 10_000):
+        outs = "   ".join(f"out_o{k} = {value:.9f}" for k, value in enumerate(example.outputs, 1))
+        lines.append(f"                   {outs}")
+    if example.setup.is_lecture and example.steps in (1, 10_000):
         lines += [
             "",
             "Elsewhere you may read 0.291027924 after one step and .015912196 / .984065734",
             "after 10,000. Those come from a slip: hidden gradients computed with output",
             "weights that were already updated. All gradients belong to the old weights.",
+        ]
+    if example.setup.using == "updated":
+        lines += [
+            "",
+            "This is the slip behind widely copied figures. All gradients belong to the old",
+            "weights: leave out --using updated.",
         ]
     return lines
 
@@ -114,8 +187,9 @@ def _after(example: WorkedExample) -> list[str]:
 def example_json(example: WorkedExample) -> dict[str, Any]:
     """Return the worked example as JSON data."""
     first = example.first
-    names = [f"w{i}" for i in range(1, 9)]
+    names = list(example.setup.places)
     return {
+        "setup": {key: list(v) if isinstance(v, tuple) else v for key, v in vars(example.setup).items()},
         "forward": {k: v[0].tolist() for k, v in first.values.items()},
         "errors": first.errors.tolist(),
         "total": first.total,

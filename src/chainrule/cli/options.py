@@ -22,6 +22,22 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def numbers(text: str, hint: str) -> tuple[float, ...]:
+    """Read a comma-separated list of numbers."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: give numbers such as 0.05,0.10", param_hint=hint) from None
+
+
+def bias_modes() -> tuple[str, ...]:
+    return ("frozen", "unit", "tied")
+
+
+def weights_used() -> tuple[str, ...]:
+    return ("old", "updated")
+
+
 def sizes(text: str) -> tuple[int, ...]:
     """Read hidden layer sizes: '64,32', or 'none'."""
     if text.strip().lower() in ("", "none", "0"):

@@ -5,7 +5,7 @@ from chainrule.workflow.predict import predict
 from chainrule.workflow.score import ClassificationScore, RegressionScore, Score
 from chainrule.workflow.train import Trained, TrainOptions, train
 from chainrule.workflow.why import Importance, Why, explain_row, importance
-from chainrule.workflow.worked_example import WorkedExample, worked_example
+from chainrule.workflow.worked_example import Setup, WorkedExample, worked_example
 
 __all__ = [
     "ClassificationScore",
@@ -13,6 +13,7 @@ __all__ = [
     "Importance",
     "RegressionScore",
     "Score",
+    "Setup",
     "TrainOptions",
     "Trained",
     "Why",
