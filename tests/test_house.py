@@ -29,11 +29,18 @@ STANDS_ON = {
     "table": {"errors"},
     "files": {"learn", "table"},
     "workflow": {"explanation", "files"},
-    "cli": {"workflow"},
+    "plot": {"workflow"},
+    "cli": {"plot"},
 }
 # A run can be asked to save itself: the one call from a lower floor to a higher one, made when it is called.
 DOORS = {("learn/run.py", "files")}
-ONLY_IMPORTERS = {"llvmlite": "execute/native", "jax": "execute/xla", "typer": "cli", "polars": "table workflow"}
+ONLY_IMPORTERS = {
+    "llvmlite": "execute/native",
+    "matplotlib": "plot",
+    "jax": "execute/xla",
+    "typer": "cli",
+    "polars": "table workflow",
+}
 
 
 def allowed(room: str) -> set[str]:

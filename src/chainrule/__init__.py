@@ -17,11 +17,13 @@ _ROOM_OF = {
     "learn": ("Objective", "fit"),
     "ops": ("graph_from_json", "iterate", "key", "make_graph", "scan"),
 }
-_ROOMS = ("calculus", "errors", "execute", "explanation", "files", "graph", "learn", "nn", "ops", "table", "workflow")
+_ROOMS = (
+    "calculus", "errors", "execute", "explanation", "files", "graph", "learn", "nn", "ops", "plot", "table", "workflow",
+)  # fmt: skip
 _PUBLIC = {name: room for room, names in _ROOM_OF.items() for name in names}
 
 if TYPE_CHECKING:
-    from chainrule import calculus, errors, execute, explanation, files, graph, learn, nn, ops, table, workflow
+    from chainrule import calculus, errors, execute, explanation, files, graph, learn, nn, ops, plot, table, workflow
     from chainrule.calculus import check_grad, grad, hessian, jacobian, jvp, value_and_grad, vjp
     from chainrule.errors import ChainruleError
     from chainrule.execute import compile
@@ -58,6 +60,7 @@ __all__ = [
     "make_graph",
     "nn",
     "ops",
+    "plot",
     "save",
     "scan",
     "table",

@@ -1,0 +1,22 @@
+"""What all pictures share: a figure without global state, and colors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainrule.errors import TrainingError
+
+UP, DOWN, QUIET, DARK = "#2a6fb0", "#c8553d", "#b8b8b8", "#333333"
+"""Positive, negative, not lit, and lines of text."""
+
+
+def canvas(width: float = 6.4, height: float = 4.0, layout: Any = "constrained") -> tuple[Any, Any]:
+    """Return a figure and its axes; raise TrainingError where matplotlib is missing."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise TrainingError("pictures need matplotlib: pip install 'chainrule[plot]'") from None
+    figure = Figure(figsize=(width, height), layout=layout)
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
