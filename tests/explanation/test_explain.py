@@ -79,7 +79,7 @@ def test_values_and_deltas(of: str, name: str, value: float) -> None:
 def test_a_net_input_is_told_term_by_term() -> None:
     text = str(lecture("net_h1"))
     assert re.search(r"w1 +0\.15000000 × i1 +0\.05000000 = \+0\.0075", text)
-    assert re.search(r"b1 += \+0\.35", text)
+    assert re.search(r"b_h1 += \+0\.35", text)
     text = str(lecture("net_o2"))
     assert re.search(r"w7 +0\.50000000 × h1 +0\.59326999 = \+0\.296634996", text)
 
@@ -275,7 +275,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "too far": (lambda: lecture("hidden1.weight[0, 2]"), r"index 2 is out of range: axis 1 of hidden1.weight has"),
     "not a number": (lambda: lecture("hidden1.weight[a, 0]"), r"the index must be whole numbers"),
     "w9": (lambda: lecture("w9"), r"there is no w9: this network has w1 to w8"),
-    "nothing": (lambda: cr.explain(OBJECTIVE, DATA), r"of what\? For instance"),
+    "nothing": (lambda: cr.explain(OBJECTIVE, DATA), r"of what\? A name is needed"),
     "no data": (lambda: cr.explain(OBJECTIVE, of="w1"), r"an objective is explained on data"),
     "no row": (lambda: lecture("w1", rows=[1]), r"rows has 1; there are 1 rows"),
     "step of an objective": (lambda: lecture("w1", step=3), r"step= belongs to a run"),

@@ -15,7 +15,7 @@ from chainrule.errors import TrainingError
 from chainrule.execute import REFERENCE
 from chainrule.explanation.names import Asked, Names
 from chainrule.explanation.paths import Paths
-from chainrule.explanation.scene import Scene
+from chainrule.explanation.scene import Scene, Traced
 from chainrule.explanation.waypoints import Trail, fixed
 from chainrule.graph import Graph, Node, make_constant, make_input, substitute
 
@@ -25,11 +25,12 @@ STEPS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
 @dataclass(frozen=True)
 class Check:
-    """A central difference, (F(θ + h) − F(θ − h)) / 2h, beside the derivative."""
+    """A central difference, (F(θ + h) − F(θ − h)) / 2h, beside the derivative; it is only known up to ``rounding``."""
 
     h: float
     numeric: float
     exact: float
+    rounding: float = 0.0
 
     @property
     def difference(self) -> float:
@@ -108,6 +109,7 @@ class Derivation:
     penalties: tuple[tuple[str, float], ...] = ()
     row: int = 0
     trail: Trail | None = None
+    traced: Traced | None = None
     check: Check | None = None
     update: Update | None = None
     notes: tuple[str, ...] = ()
@@ -129,7 +131,8 @@ class Derivation:
     @property
     def jacobians(self) -> dict[tuple[str, str], Array]:
         """The local derivatives between consecutive waypoints, for one row: rows are elements of the later one."""
-        assert self.trail is not None
+        if self.trail is None:
+            raise TrainingError(f"{self.title} is no derivative: it has no Jacobians")
         points = [*(p.name for p in self.trail.waypoints), self.title.removeprefix("∂E/∂")]
         found: dict[tuple[str, str], Array] = {}
         for edge in self.trail.edges:
@@ -222,11 +225,23 @@ class Derivation:
 
 
 def central_check(exact: float, at: float, function: Any) -> Check:
-    """Compare a derivative with central differences: the step whose neighbors agree with it best is taken."""
+    """Compare a derivative with central differences, at the step whose neighbors agree with it best."""
     found = []
-    for h in STEPS:
-        step = h * max(1.0, abs(at))
-        found.append((step, (function(at + step) - function(at - step)) / (2 * step)))
-    apart = [abs(a[1] - b[1]) for a, b in pairwise(found)]
-    h, numeric = found[int(np.argmin(apart)) + 1]
-    return Check(h, float(numeric), exact)
+    with np.errstate(all="ignore"):
+        here = abs(float(function(at)))
+        for size in sorted({max(1.0, abs(at)), abs(at) or 1.0}, reverse=True):
+            for h in STEPS:
+                step = h * size
+                slope = float(function(at + step) - function(at - step)) / (2 * step)
+                found.append((step, slope, float(np.spacing(here)) / step))
+    apart = [
+        abs(a[1] - b[1]) / max(abs(a[1]), abs(b[1]), 1e-300) if np.isfinite(a[1]) and np.isfinite(b[1]) else np.inf
+        for a, b in pairwise(found)
+    ]
+    apart = [
+        np.inf if b[0] > a[0] or max(abs(a[1]), abs(b[1])) <= 4 * b[2] else gap
+        for gap, (a, b) in zip(apart, pairwise(found), strict=True)
+    ]
+    best = int(np.argmin(apart)) + 1 if np.isfinite(min(apart)) else 1
+    h, numeric, rounding = found[best]
+    return Check(h, numeric, exact, rounding)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -43,7 +44,17 @@ def derivation_json(d: Derivation) -> dict[str, Any]:
         data["update"] = {
             "before": d.update.before, "after": d.update.after, "rule": d.update.rule, "parts": dict(d.update.parts),
         }  # fmt: skip
-    return data
+    plain: dict[str, Any] = _plain(data)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """Return data as JSON has it: a number that is not finite is null."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _path(d: Derivation, path: Any) -> dict[str, Any]:

@@ -13,13 +13,15 @@ from chainrule.explanation.attribution import Attribution, explain_prediction
 from chainrule.explanation.derivation import Derivation, RowPart, central_check
 from chainrule.explanation.function import explain_function
 from chainrule.explanation.names import Asked, Names, asked, is_lecture, names_of
-from chainrule.explanation.scene import Scene, picked_rows, scene_of
+from chainrule.explanation.numbers import signed
+from chainrule.explanation.reading import INPUT, read_by
+from chainrule.explanation.scene import Scene, Traced, picked_rows, scene_of
 from chainrule.explanation.update import explain_update
 from chainrule.explanation.values import explain_loss, explain_value
 from chainrule.explanation.waypoints import Trail
 from chainrule.graph import Graph, make_input, substitute
 from chainrule.learn import Objective, Optimizer, Run
-from chainrule.nn import as_input
+from chainrule.nn import Layer, as_input
 
 Array = np.ndarray[Any, Any]
 AT_ONCE = 1_000
@@ -67,15 +69,30 @@ def explain(
     if isinstance(subject, Objective | Run):
         if len(data) > 1:
             raise TraceError("give the data as one tuple: cr.explain(objective, (X, y), of='…')")
-        if of is None:
-            raise TrainingError("of what? For instance cr.explain(run, of='hidden1.weight[0, 0]'), of='loss'")
+        if not isinstance(of, str) or not of.strip():
+            raise TrainingError(
+                f"of what? A name is needed, not {of!r}: cr.explain(run, of='hidden1.weight[0, 0]'), or of='loss'"
+            )
+        if optimizer is not None and not isinstance(optimizer, Optimizer):
+            raise TrainingError(f"the optimizer is {optimizer!r}; give one such as cr.learn.SGD(0.5)")
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            raise TrainingError(f"most is {most!r}; it must be a whole number of paths of at least 1")
         if of.strip().startswith("prediction"):
             return _prediction(subject, data[0] if data else None, of.strip(), rows)
         scene = scene_of(subject, data[0] if data else None, rows, step, parameters)
-        optimizer = optimizer or (subject.optimizer if isinstance(subject, Run) and step is not None else None)
+        if isinstance(subject, Run) and step is not None and rows is None and not data:
+            optimizer = optimizer or subject.optimizer  # the very step that the run took
         return _explained(scene, of, optimizer, most)
+    if isinstance(subject, Layer):
+        raise TrainingError(
+            "a network alone has no loss.\n"
+            "  wrong:  cr.explain(network, (X, y), of='loss')\n"
+            "  right:  cr.explain(cr.Objective(network, 'squared_error'), (X, y), of='loss')"
+        )
     if not callable(subject):
         raise TraceError(f"explain takes an objective, a run, or a function with its arguments, not {subject!r:.60}")
+    if rows is not None or step is not None or parameters is not None or optimizer is not None:
+        raise TraceError("rows, step, parameters and optimizer belong to objectives and runs, not to a function")
     return explain_function(subject, data, of=of, most=most)
 
 
@@ -122,7 +139,7 @@ def _gradient(scene: Scene, what: Asked, names: Names, most: int) -> Derivation:
     row = 0
     if is_parameter:
         data_part = float(scene.gradient(what.name)[what.index])
-        if not scene.whole and scene.count > 1:
+        if not scene.whole and (scene.count > 1 or scene.row_shares()[0] != 1.0):
             slopes, shares = scene.by_row(what.name, what.index), scene.row_shares()
             by_row = tuple(RowPart(r, float(s), float(d)) for r, (s, d) in enumerate(zip(shares, slopes, strict=True)))
             row = int(np.argmax([abs(part.part) for part in by_row]))
@@ -132,10 +149,13 @@ def _gradient(scene: Scene, what: Asked, names: Names, most: int) -> Derivation:
         if scene.count > 1 and not scene.whole:
             raise TrainingError(f"{what.name} has a value for each of {scene.count} rows: choose one with rows=[…]")
         value = 0.0
-    trail = _trail(scene, what, row)
+    if names.lecture and is_parameter and what.name.endswith(".bias") and len(scene.leaves[what.name]) > 1:
+        whole = float(scene.gradient(what.name).sum())
+        notes.append(f"this is one unit's own bias; of one bias for its whole layer the derivative is {signed(whole)}")
+    trail, traced = _trail(scene, what, row)
     found = Derivation(
-        scene, what, names, f"∂E/∂{label}", _about(what, names), value, by_row=by_row, penalties=penalties, row=row,
-        trail=trail, notes=tuple(notes), most=most,
+        scene, what, names, f"∂E/∂{label}", _about(what, names, traced), value, by_row=by_row, penalties=penalties,
+        row=row, trail=trail, traced=traced, notes=tuple(notes), most=most,
     )  # fmt: skip
     if is_parameter:
         at = float(scene.leaves[what.name][what.index])
@@ -161,22 +181,23 @@ def _held(trail: Trail) -> tuple[float, Callable[[float], float]]:
     return float(value[trail.index]), moved
 
 
-def _trail(scene: Scene, what: Asked, row: int) -> Trail:
+def _trail(scene: Scene, what: Asked, row: int) -> tuple[Trail, Traced]:
     traced = scene.all_rows if scene.whole else scene.traced(row)
     source = traced.parameters[what.name] if what.name in traced.parameters else traced.points[what.name]
-    return Trail(traced.graph, traced.arrays, traced.points, source, what.index)
+    return Trail(traced.graph, traced.arrays, traced.points, source, what.index), traced
 
 
-def _about(what: Asked, names: Names) -> str:
+def _about(what: Asked, names: Names, traced: Traced) -> str:
+    """Return what an element of a parameter connects, where that can be told from the graph."""
     layer, _, kind = what.name.rpartition(".")
     label = names.parameter(what.name, what.index)
-    if kind == "weight" and len(what.index) == 2:
-        first = names.input(what.index[0])
-        if names.lecture and layer == names.output_name:
-            first = names.unit(names.hidden_name, what.index[0])
-        if names.lecture or layer == "hidden1":
-            return f"{label}: {first} → {names.unit(layer, what.index[1])}"
-        return f"{label}: input {what.index[0]} of {layer} → {names.unit(layer, what.index[1])}"
-    if kind == "bias" and len(what.index) == 1:
+    if kind == "bias" and len(what.index) == 1 and f"{layer}.net" in traced.points:
         return f"{label}: the bias of {names.unit(layer, what.index[0])}"
-    return ""
+    before = read_by(traced, what.name)
+    if before is None or len(what.index) != 2 or f"{layer}.net" not in traced.points:
+        return ""
+    first = names.input(what.index[0])
+    if before != INPUT:
+        inner, _, end = before.rpartition(".")
+        first = names.unit(inner, what.index[0]) if end == "out" else f"{before}[{what.index[0]}]"
+    return f"{label}: {first} → {names.unit(layer, what.index[1])}"

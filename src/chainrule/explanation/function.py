@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
+from itertools import count, pairwise
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
 
 from chainrule import ops
 from chainrule.errors import TraceError, TrainingError
+from chainrule.execute import REFERENCE
 from chainrule.explanation.derivation import Check, central_check
-from chainrule.explanation.numbers import factor, short, signed
-from chainrule.explanation.paths import Paths
+from chainrule.explanation.latex import latex_number, symbol
+from chainrule.explanation.numbers import factor, percent, short, signed
+from chainrule.explanation.paths import Path, Paths
+from chainrule.explanation.text import WIDTH, agreement
 from chainrule.explanation.waypoints import SOURCE, Trail
-from chainrule.graph import Graph, Node, as_array, depends_on, flatten, make_graph
+from chainrule.graph import Graph, Node, Type, depends_on, make_graph
 
 Array = np.ndarray[Any, Any]
 SILENT = ("named", "broadcast", "cast", "reshape", "constant", "captured", "input")
@@ -24,17 +31,17 @@ SILENT = ("named", "broadcast", "cast", "reshape", "constant", "captured", "inpu
 
 @dataclass(frozen=True)
 class Line:
-    """One operation: its name here, its formula, the same with numbers, and its value."""
+    """One operation: its name here, its formula, and its value."""
 
     name: str
     formula: str
-    value: float
+    value: str
     because: str
 
 
 @dataclass(eq=False)
 class FunctionDerivation:
-    """The derivative of a function of one number at a point: its operations one by one, and the paths through them."""
+    """The derivative of a function of numbers at a point: its operations one by one, and the paths through them."""
 
     title: str
     value: float
@@ -52,40 +59,70 @@ class FunctionDerivation:
     def formula(self) -> str:
         return "; ".join(f"{line.name} = {line.formula}" for line in self.lines)
 
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """What the source and the waypoints are called."""
+        return {SOURCE: self.title.rpartition("∂")[2], **{i: p.name for i, p in enumerate(self.trail.waypoints)}}
+
+    def route(self, path: Path) -> list[str]:
+        """Return the names that a path goes through."""
+        return [self.names[SOURCE], *(self.names[link.edge.end] for link in path.links)]
+
     def __str__(self) -> str:
-        wide = max(len(line.formula) for line in self.lines)
-        names = {SOURCE: self.title.rpartition("∂")[2]}
-        names |= {i: point.name for i, point in enumerate(self.trail.waypoints)}
+        wide = min(max(len(line.formula) for line in self.lines), 44)
         text = [f"{self.title} = {signed(self.value, 12)}", "", "forward"]
-        text += [f"  {line.name:<4} = {line.formula:<{wide}} = {short(line.value)}" for line in self.lines]
+        text += [f"  {line.name:<4} = {line.formula:<{wide}} = {line.value}" for line in self.lines]
         text += ["", "backward: the derivative of each by what it reads"]
+        reasons = {line.name: line.because for line in self.lines}
         for edge in self.trail.edges:
-            made = next(line for line in self.lines if line.name == names[edge.end])
-            label = f"∂{names[edge.end]}/∂{names[edge.start]}"
-            text.append(f"  {label:<9} = {factor(float(edge.factors.reshape(-1)[0])):>12}   {made.because}")
+            label = f"∂{self.names[edge.end]}/∂{self.names[edge.start]}"
+            head = f"  {label:<9} = {factor(float(edge.factors.reshape(-1)[0])):>12}   "
+            text += wrap(f"{head}{reasons[self.names[edge.end]]}", WIDTH, subsequent_indent=" " * len(head)) or [head]
         count = self.paths.count
-        text += ["", f"{'one path' if count == 1 else f'{count} paths'}: multiply along a path, add across paths"]
+        if not count:
+            return "\n".join([*text, "", f"there is no path to {self.names[SOURCE]}: the derivative is 0, not unknown"])
+        text += ["", f"{'one path' if count == 1 else f'{count:,} paths'}: multiply along a path, add across paths"]
         for path in self.paths:
-            steps = "→".join([names[SOURCE], *(names[link.edge.end] for link in path.links)])
             product = " × ".join(factor(f) for f in reversed(path.factors))
-            text.append(f"  {steps}")
-            text.append(f"      {product} = {signed(path.product)}")
+            text += wrap("→".join(self.route(path)), WIDTH, initial_indent="  ", subsequent_indent="    ")
+            text += wrap(
+                f"{product} = {signed(path.product)}", WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 8
+            )
         if not self.paths.is_complete:
-            text.append(f"  these {len(self.paths)} of {count} paths have {self.paths.covered:.1%} of their mass")
-        text += [
-            f"{'sum':>10} = {signed(self.paths.total, 12)}",
-            f"check      central difference, h = {self.check.h:g}: {short(self.check.numeric, 12)}"
-            f"   (relative difference {self.check.difference:.0e})",
+            text.append(
+                f"  these {len(self.paths)} of {count:,} paths have {percent(self.paths.covered)} of their mass"
+            )
+        return "\n".join([
+            *text, f"{'sum':>10} = {signed(self.paths.total, 12)}",
+            f"check      central difference, h = {self.check.h:g}: {short(self.check.numeric, 12)}",
+            f"           ({agreement(self.check)})",
+        ])  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
+    def latex(self) -> str:
+        """Return the sum over paths as LaTeX, to be put into a document that loads amsmath."""
+        x, y = self.names[SOURCE], self.trail.end_name
+        terms = []
+        for path in self.paths:
+            names = self.route(path)
+            steps = list(pairwise(names))[::-1]
+            terms.append(" \\cdot ".join(symbol(f"∂{b}/∂{a}") for a, b in steps))
+        lines = [
+            f"{symbol(f'∂{y}/∂{x}')} &= " + " \\\\\n&\\quad + ".join(terms or ["0"]),
+            f"&= {latex_number(self.value)}",
         ]
-        return "\n".join(text)
+        return "\\begin{align*}\n" + " \\\\\n".join(lines) + "\n\\end{align*}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the derivation as plain data."""
         return {
             "kind": "function", "title": self.title, "value": self.value, "result": self.result,
             "lines": [vars(line) for line in self.lines],
-            "paths": {"count": self.paths.count, "mass": self.paths.mass,
-                      "largest": [{"factors": p.factors, "product": p.product} for p in self.paths]},
+            "paths": {"count": self.paths.count, "mass": self.paths.mass, "largest": [
+                {"route": self.route(p), "factors": p.factors, "product": p.product} for p in self.paths
+            ]},
             "check": {"h": self.check.h, "numeric": self.check.numeric, "difference": self.check.difference},
         }  # fmt: skip
 
@@ -96,58 +133,96 @@ def explain_function(
     """Explain the derivative of a function of numbers (one of them, by name: ``of``) at a point."""
     if not arguments:
         raise TraceError("a function is explained at a point: cr.explain(f, 1.3)")
-    values = [np.asarray(as_array(v), np.float64) for v in flatten(list(arguments))[0]]
-    graph = make_graph(function, *[np.asarray(v, np.float64)[()] for v in arguments])
-    if len(graph.outputs) == 1 and graph.outputs[0] in set(graph.inputs):  # the result has a node of its own
-        graph = Graph(graph.inputs, (ops.named(graph.outputs[0], name="y"),), {}, graph.takes, graph.gives)
-    if len(graph.outputs) != 1 or graph.outputs[0].shape != () or not graph.outputs[0].type.is_float:
-        raise TraceError(f"explain takes a function with one number as its result, this one returns {graph.gives}")
-    if any(v.shape != () for v in values):
-        raise TraceError("explain takes functions of numbers; for arrays, explain an objective, or use cr.jacobian")
+    values = []
+    for number, argument in enumerate(arguments, 1):
+        value = np.asarray(argument) if isinstance(argument, int | float | np.generic | np.ndarray) else None
+        if value is None or value.shape != () or value.dtype.kind not in "iuf":
+            raise TraceError(
+                f"explain takes functions of numbers, and argument {number} is {argument!r:.60}; for arrays, explain "
+                "an objective, or use cr.jacobian"
+            )
+        values.append(value.astype(np.float64))
+    graph = _traced(function, values)
     labels = [str(node.attributes["label"]) for node in graph.inputs]
-    wanted = labels[0] if of is None else of.removeprefix("∂").strip()
+    wanted = labels[0] if of is None else str(of).strip().rpartition("∂")[2]
     if wanted not in labels:
         raise TrainingError(f"of={of!r}: the function has no argument {wanted!r}; it has {', '.join(labels)}")
-    source = graph.inputs[labels.index(wanted)]
-    end = graph.outputs[0]
-    if source not in depends_on([end], [source]) or end not in depends_on([end], [source]):
+    source, end = graph.inputs[labels.index(wanted)], graph.outputs[0]
+    if end not in depends_on([end], [source]):
         raise TraceError(f"the function's result does not depend on {wanted}: its derivative is 0")
-    seen = [n for n in graph.nodes if n.op.name not in SILENT]
-    names = {node: f"v{i}" for i, node in enumerate(seen, 1)}
-    names[end] = "y"
-    trail = Trail(graph, values, {n: node for node, n in names.items()}, source, (), singly=True, end_name="y")
-    lines = tuple(_line(node, names, trail.values) for node in [*[n for n in seen if n is not end], end])
-    paths = Paths(trail, most)
+    found = REFERENCE.run_all(graph, values)
+    seen = [n for n in graph.nodes if (n.op.name not in SILENT and n.op.name != "result") or n is end]
+    numbers = all(isinstance(n.type, Type) and n.shape == () for n in seen)
+    names = _names([n for n in seen if n is not end], end, set(labels))
+    points = {name: node for node, name in names.items() if isinstance(node.type, Type) and node.shape == ()}
+    # Where everything is a number each operand has an edge of its own; arrays on the way are passed in one.
+    trail = Trail(graph, values, points, source, (), singly=numbers, end_name=names[end])
+    lines = tuple(_line(node, names, found) for node in [*[n for n in seen if n is not end], end])
+    total = Paths(trail, most).total
 
     def moved(number: float) -> float:
         at = [np.asarray(number) if node is source else v for node, v in zip(graph.inputs, values, strict=True)]
-        return float(Trail(graph, at, {}, source, ()).values[end])
+        return float(REFERENCE.run(graph, at)[0])
 
-    check = central_check(paths.total, float(values[labels.index(wanted)]), moved)
-    return FunctionDerivation(f"∂y/∂{wanted}", paths.total, float(trail.values[end]), lines, trail, check, most)
+    check = central_check(total, float(values[labels.index(wanted)]), moved)
+    return FunctionDerivation(f"∂{names[end]}/∂{wanted}", total, float(found[end]), lines, trail, check, most)
+
+
+def _traced(function: Any, values: Sequence[Array]) -> Graph:
+    try:
+        inspect.signature(function).bind(*values)
+    except TypeError as error:
+        raise TraceError(f"{getattr(function, '__name__', 'the function')}: {error}") from None
+    except ValueError:  # a function of C, that does not say what it takes
+        pass
+    graph = make_graph(function, *[v[()] for v in values])
+    if len(graph.outputs) != 1 or graph.outputs[0].shape != () or not graph.outputs[0].type.is_float:
+        raise TraceError(f"explain takes a function with one number as its result, this one returns {graph.gives}")
+    if graph.outputs[0] in set(graph.inputs):  # the result has a node of its own
+        return Graph(graph.inputs, (ops.named(graph.outputs[0], name="y"),), {}, graph.takes, graph.gives)
+    return graph
+
+
+def _names(inner: Sequence[Node], end: Node, taken: set[str]) -> dict[Node, str]:
+    """Call operations v1, v2, … and the result y, but for names that arguments have."""
+    free = (name for number in count(1) if (name := f"v{number}") not in taken)
+    names = {node: next(free) for node in inner}
+    names[end] = next(name for name in ("y", "z", "result", "the_result") if name not in taken)
+    return names
 
 
 def _line(node: Node, names: dict[Node, str], values: dict[Node, Any]) -> Line:
     def shown(operand: Node) -> str:
-        while operand.op.name in ("named", "broadcast", "cast", "reshape") and operand not in names:
+        while operand.op.name in ("named", "broadcast", "cast", "reshape", "result") and operand not in names:
             operand = operand.operands[0]
         if operand in names:
             return names[operand]
         if operand.op.name == "input":
             return str(operand.attributes["label"])
-        value = np.asarray(values[operand])
-        return short(float(value.reshape(-1)[0])) if value.size == 1 else operand.op.name
+        return _short(values[operand])
 
     operands = [shown(o) for o in node.operands]
-    return Line(
-        names[node], _plain(node, operands), float(np.asarray(values[node])), str(getattr(node.op, "because", ""))
-    )
+    # a reason belongs to an operand: it can stand beside a line where there is one, or where it is the same for all
+    because = str(getattr(node.op, "because", "")) if len(operands) == 1 or node.op.name in ("add", "multiply") else ""
+    return Line(names[node], _plain(node, operands), _short(values[node]), because)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"{len(value)} results"
+    array = np.asarray(value)
+    if array.size == 1:
+        number = array.reshape(-1)[0]
+        return short(float(number)) if array.dtype.kind in "iuf" else str(number)
+    if array.ndim == 1 and array.size <= 3 and array.dtype.kind in "iuf":
+        return f"[{', '.join(short(float(v), 4) for v in array)}]"
+    return f"an array of {' × '.join(map(str, array.shape))}"
 
 
 INFIX = {"add": "{} + {}", "subtract": "{} − {}", "multiply": "{}·{}", "divide": "{} / {}", "power": "{}^{}"}
-PREFIX = {"negative": "−{}", "square": "{}²"}
+PREFIX = {"negative": "−{}", "square": "{}²", "named": "{}"}
 
 
 def _plain(node: Node, operands: Sequence[str]) -> str:
-    pattern = INFIX.get(node.op.name) or PREFIX.get(node.op.name) or ("{}" if node.op.name == "named" else None)
+    pattern = INFIX.get(node.op.name) or PREFIX.get(node.op.name)
     return pattern.format(*operands) if pattern else f"{node.op.name}({', '.join(operands)})"

@@ -7,6 +7,7 @@ from html import escape
 from chainrule.explanation.derivation import Derivation
 from chainrule.explanation.numbers import factor, percent, short, signed
 from chainrule.explanation.story import FEW, factored, largest, told
+from chainrule.explanation.text import agreement
 
 STYLE = "border-collapse:collapse;font-variant-numeric:tabular-nums"
 CELL = "padding:2px 10px;text-align:right;border-bottom:1px solid #8884"
@@ -17,7 +18,10 @@ def derivation_html(d: Derivation) -> str:
     """Return a derivation as one piece of HTML."""
     head = f"{d.title} = {signed(d.value) if d.trail is not None else short(d.value)}"
     more = [d.about, "" if d.scene.step is None else f"step {d.scene.step}"]
-    more.append(f"mean over {d.scene.count} rows" if d.scene.count > 1 else "")
+    if d.scene.count > 1:
+        more.append(f"mean over {d.scene.count} rows" if d.trail is not None or d.asked.kind == "loss" else "")
+    elif d.scene.rows is not None:
+        more.append(f"row {d.scene.rows[0]}")
     parts = [f"<p><strong>{escape(head)}</strong> {escape(' · '.join(m for m in more if m))}</p>"]
     if d.trail is None:
         parts += [f"<p>= {escape(text)}</p>" for text in (d.formula, d.substituted) if text]
@@ -27,10 +31,11 @@ def derivation_html(d: Derivation) -> str:
     if d.check is not None:
         parts.append(
             f"<p>check: central difference, h = {d.check.h:g}: {escape(signed(d.check.numeric))} "
-            f"(relative difference {d.check.difference:.0e})</p>"
+            f"({agreement(d.check)})</p>"
         )
     for name, amount in d.penalties:
-        parts.append(f"<p>{escape(name)} adds {escape(signed(amount))}</p>")
+        told_as = "of it" if d.trail is not None else "of which"
+        parts.append(f"<p>{told_as}, by {escape(name)}: {escape(signed(amount))}</p>")
     if d.update is not None:
         parts.append(
             f"<p>update: {escape(d.update.rule)} = {escape(d.update.substituted)} = {short(d.update.after)}</p>"
@@ -69,7 +74,9 @@ def _paths(d: Derivation) -> list[str]:
     paths = d.paths
     few = paths.count <= FEW
     stories = [told(d, path) for path in (paths.top(FEW) if few else list(paths)[:MOST])]
-    caption = f"{paths.count:,} path{'s' if paths.count != 1 else ''}: multiply along a path, add across paths"
+    row = d.scene.rows[d.row] if d.scene.rows is not None else d.row
+    whose = f" of row {row} (its own loss)" if d.by_row else ""
+    caption = f"{paths.count:,} path{'s' if paths.count != 1 else ''}{whose}: multiply along a path, add across paths"
     if not few:
         caption += f"; the {len(paths)} largest have {percent(paths.covered)} of their mass"
     rows = []
@@ -89,5 +96,5 @@ def _paths(d: Derivation) -> list[str]:
         parts.append(_table(["unit", "part"], [*rows, ["sum", signed(cut.total)]], f"cut at {layer}"))
     formula, numbers = factored(d)
     if formula:
-        parts.append(f"<p>factored: {escape(formula)} = {escape(numbers)}</p>")
+        parts.append(f"<p>factored{whose}: {escape(formula)} = {escape(numbers)}</p>")
     return parts

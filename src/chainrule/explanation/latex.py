@@ -13,19 +13,31 @@ SPECIAL = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{
 
 def derivation_latex(d: Derivation) -> str:
     """Return the derivation: the sum over paths with symbols, with numbers, and its value."""
-    lines = [rf"{symbol(d.title)} &= {_number(d.value)}"]
+    lines = [rf"{symbol(d.title)} &= {latex_number(d.value)}"]
     if d.trail is not None and 0 < d.paths.count <= FEW:
         stories = [told(d, path) for path in d.paths.top(FEW)]
+        row = d.scene.rows[d.row] if d.scene.rows is not None else d.row
+        whole = symbol(d.title)
+        own = symbol(d.title.replace("∂E/", f"∂E_{row}/")) if d.by_row else whole  # of one row's own loss
         lines = [
-            rf"{symbol(d.title)} &= " + _sum([r" \cdot ".join(_factor(s) for s in t.steps) for t in stories]),
-            "&= " + _sum([r" \cdot ".join(_number(s.value, 6, inside=True) for s in t.steps) for t in stories]),
+            rf"{own} &= " + _sum([r" \cdot ".join(_factor(s) for s in t.steps) for t in stories]),
+            "&= " + _sum([r" \cdot ".join(latex_number(s.value, 6, inside=True) for s in t.steps) for t in stories]),
             rf"&= {' '.join(_product(t, i) for i, t in enumerate(stories))}",
-            rf"&= {_number(d.paths.total)}",
+            rf"&= {latex_number(d.paths.total)}",
         ]
         if d.by_row:
-            lines.append(rf"{symbol(d.title)} &= {_number(d.value)} \quad \text{{(mean over {d.scene.count} rows)}}")
+            share = sum(part.part for part in d.by_row)
+            lines.append(
+                rf"\sum_r \mathit{{share}}_r \, {symbol(d.title.replace('∂E/', '∂E_r/'))} &= {latex_number(share)}"
+            )
+        if d.penalties:
+            terms = " ".join(latex_number(amount, signed_=True) for _, amount in d.penalties)
+            data = d.value - sum(amount for _, amount in d.penalties)
+            lines.append(rf"{whole} &= {latex_number(data)} {terms} = {latex_number(d.value)}")
+        elif d.by_row:
+            lines.append(rf"{whole} &= {latex_number(d.value)}")
     if d.update is not None:
-        lines.append(rf"\theta^{{+}} &= {_number(d.update.after)}")
+        lines.append(rf"\theta^{{+}} &= {latex_number(d.update.after)}")
     body = " \\\\\n".join(lines)
     return f"\\begin{{align*}}\n{body}\n\\end{{align*}}"
 
@@ -40,6 +52,8 @@ def symbol(text: str) -> str:
 def _name(text: str) -> str:
     if found := re.fullmatch(r"(net|out)_([iho])(\d+)", text):
         return rf"\mathit{{{found[1]}}}_{{{found[2]}_{{{found[3]}}}}}"
+    if found := re.fullmatch(r"([a-zA-Z])_(\d+|r)", text):
+        return f"{found[1]}_{{{found[2]}}}"
     if found := re.fullmatch(r"([a-zA-Z])(\d+)", text):
         return f"{found[1]}_{{{found[2]}}}"
     if re.fullmatch(r"[A-Za-z]", text):
@@ -58,10 +72,10 @@ def _sum(terms: list[str]) -> str:
 
 
 def _product(story: Told, place: int) -> str:
-    return _number(story.product, signed_=place > 0)
+    return latex_number(story.product, signed_=place > 0)
 
 
-def _number(value: float, digits: int = 9, signed_: bool = False, inside: bool = False) -> str:
+def latex_number(value: float, digits: int = 9, signed_: bool = False, inside: bool = False) -> str:
     text = signed(value, digits).replace("−", "-")
     if not signed_:
         text = text.removeprefix("+")

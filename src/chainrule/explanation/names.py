@@ -57,7 +57,7 @@ class Names:
         layer, _, kind = name.rpartition(".")
         if self.lecture and layer in (self.hidden_name, self.output_name):
             if kind == "bias":
-                return "b1" if layer == self.hidden_name else "b2"
+                return f"b_{self.unit(layer, index[0])}"
             if kind == "weight" and len(index) == 2:
                 first = self.inputs * self.hidden if layer == self.output_name else 0
                 wide = self.hidden if layer == self.output_name else self.inputs
@@ -109,7 +109,7 @@ def asked(of: str, parameters: Mapping[str, Any], points: Mapping[str, tuple[int
     known = [*parameters, *points, "loss"]
     near = get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise TrainingError(f"of={of!r}: there is no {name!r}{hint} There are: {', '.join(known)}")
+    raise TrainingError(f"of={of!r}: there is no {name!r}{hint or '.'} There are: {', '.join(known)}")
 
 
 def _examples(parameters: Mapping[str, Any], points: Mapping[str, Any]) -> str:
@@ -159,16 +159,32 @@ def _from_lecture(
         raise TrainingError(f"there is no {name}: this network has w1 to w{first + names.hidden * outputs}")
     if found := re.fullmatch(r"([iho])(\d+)\s*(?:->|→)\s*([ho])(\d+)", name):
         layer = hidden if found[3] == "h" else output
-        return f"{layer}.weight", (int(found[2]) - 1, int(found[4]) - 1)
+        if found[1] + found[3] not in ("ih", "ho"):
+            raise TrainingError(f"there is no weight {name}: weights lead from i to h, and from h to o")
+        first = names.inputs if layer == hidden else names.hidden
+        return f"{layer}.weight", (
+            _counted(name, found[1], int(found[2]), first),
+            _counted(name, found[3], int(found[4]), names.hidden if layer == hidden else outputs),
+        )
+    if found := re.fullmatch(r"b_([ho])(\d+)", name):
+        count = names.hidden if found[1] == "h" else outputs
+        return f"{hidden if found[1] == 'h' else output}.bias", (_counted(name, found[1], int(found[2]), count),)
     if found := re.fullmatch(r"b([12])", name):
         return f"{hidden if found[1] == '1' else output}.bias", index or (0,)
     if found := re.fullmatch(r"(?:(net|out)_)?([ho])(\d+)", name):
-        layer = hidden if found[2] == "h" else output
-        return f"{layer}.{found[1] or 'out'}", (int(found[3]) - 1,)
+        layer, count = (hidden, names.hidden) if found[2] == "h" else (output, outputs)
+        return f"{layer}.{found[1] or 'out'}", (_counted(name, found[2], int(found[3]), count),)
     return name, index
 
 
-LECTURE = re.compile(r"(?:w\d+|b[12]|(?:(?:net|out)_)?[ho]\d+|[iho]\d+\s*(?:->|→)\s*[ho]\d+)")
+def _counted(name: str, letter: str, number: int, count: int) -> int:
+    """Return the index of a unit that is counted from 1."""
+    if not 1 <= number <= count:
+        raise TrainingError(f"there is no {letter}{number} in {name!r}: this network has {letter}1 to {letter}{count}")
+    return number - 1
+
+
+LECTURE = re.compile(r"(?:w\d+|b[12]|b_[ho]\d+|(?:(?:net|out)_)?[ho]\d+|[iho]\d+\s*(?:->|→)\s*[ho]\d+)")
 
 
 def is_lecture(of: str) -> bool:

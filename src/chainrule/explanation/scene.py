@@ -29,6 +29,7 @@ from chainrule.learn import Objective, Run
 from chainrule.learn.data import make_rows, normalized
 from chainrule.learn.objective import part
 from chainrule.nn import Scope
+from chainrule.nn.function import FunctionNetwork
 
 Array = np.ndarray[Any, Any]
 
@@ -162,7 +163,7 @@ class Scene:
         """Return what each penalty adds to the derivative by one element of a parameter."""
         found = []
         for number, penalty in enumerate(self.objective.penalty, 1):
-            numbers = part(self.settings or {}, f"penalty{number}") or penalty.settings()
+            numbers = self.penalty_settings(number)
             graph = make_graph(lambda p, n=numbers, q=penalty: q.value(p, n), self.parameters)
             node = dict(zip(self.names, graph.inputs, strict=True))[name]
             (slope,) = backward(graph.outputs, [make_constant(1.0)], [node])
@@ -172,6 +173,10 @@ class Scene:
                 value = float(np.asarray(REFERENCE.run(Graph(graph.inputs, (slope,)), arrays)[0])[index])
             found.append((f"penalty{number}", value))
         return found
+
+    def penalty_settings(self, number: int) -> dict[str, Any]:
+        """Return the numbers in force of a penalty (counted from 1): the run's, or its own."""
+        return part(self.settings or {}, f"penalty{number}") or self.objective.penalty[number - 1].settings()
 
     def value_at(self, name: str, index: tuple[int, ...], number: float) -> float:
         """Return F with one element of a parameter set to another number."""
@@ -192,26 +197,62 @@ def scene_of(
 ) -> Scene:
     """Return the scene of an objective with data, or of a run at one of its steps."""
     if isinstance(subject, Run):
+        if parameters is not None:
+            raise TrainingError(
+                "a run has parameters of its own; to use others: cr.explain(run.objective, data, of=…, parameters=…)"
+            )
         return _scene_of_run(subject, data, rows, step)
     assert isinstance(subject, Objective)
     if step is not None:
         raise TrainingError("step= belongs to a run: cr.explain(run, of=…, step=40)")
     if data is None:
         raise TrainingError("an objective is explained on data: cr.explain(objective, (X, y), of='…', parameters=…)")
-    given = normalized(make_rows(data, "given"))
+    given = _Rows.of(data)
     network = subject.network
+    state = {} if isinstance(network, FunctionNetwork) else network.initial_state(given.x)
     return Scene(
-        subject, network.initialize(given["x"], seed=0) if parameters is None else parameters, *_picked(given, rows),
-        state=network.initial_state(given["x"]), rows=rows, begun=parameters is None,
+        subject, network.initialize(given.x, seed=0) if parameters is None else parameters, *given.picked(rows),
+        state=state, rows=given.numbers(rows), begun=parameters is None,
     )  # fmt: skip
 
 
-def _picked(given: Mapping[str, Array], rows: Any) -> tuple[Array, Array, Array]:
-    """Return x, y and the weights of some rows, or of all."""
-    if rows is None:
-        return given["x"], given["y"], given["weight"]
-    chosen = picked_rows(rows, len(given["x"]))
-    return given["x"][chosen], given["y"][chosen], given["weight"][chosen]
+@dataclass(frozen=True)
+class _Rows:
+    """Rows that count, with the numbers that they have among all rows that were given."""
+
+    x: Array
+    y: Array
+    weight: Array
+    number: Array | None = None
+    """None where every row counts."""
+
+    @classmethod
+    def of(cls, data: Any) -> _Rows:
+        rows = make_rows(data, "given")
+        counted = rows["weight"] > 0
+        return cls(**normalized(rows), number=None if np.all(counted) else np.flatnonzero(counted))
+
+    def places(self, rows: Any) -> Array:
+        """Return where rows of these numbers are; raise TypeMismatch for those that are not there, or do not count."""
+        if self.number is None:
+            return picked_rows(rows, len(self.x))
+        chosen = picked_rows(rows, int(self.number[-1]) + 1)
+        places = np.searchsorted(self.number, chosen)
+        absent = chosen[self.number[places] != chosen]
+        if len(absent):
+            raise TypeMismatch(f"row {absent[0]} has the sample weight 0: it enters no loss and no gradient")
+        return places
+
+    def picked(self, rows: Any) -> tuple[Array, Array, Array]:
+        if rows is None:
+            return self.x, self.y, self.weight
+        places = self.places(rows)
+        return self.x[places], self.y[places], self.weight[places]
+
+    def numbers(self, rows: Any) -> list[int] | None:
+        if rows is None:
+            return None if self.number is None else self.number.tolist()
+        return [int(row) for row in rows]
 
 
 def picked_rows(rows: Any, count: int) -> Array:
@@ -225,17 +266,21 @@ def picked_rows(rows: Any, count: int) -> Array:
 
 
 def _scene_of_run(run: Run, data: Any, rows: Sequence[int] | None, step: int | None) -> Scene:
-    given: Mapping[str, Array] = run.training if data is None else normalized(make_rows(data, "given"))
+    given = _Rows(run.training["x"], run.training["y"], run.training["weight"]) if data is None else _Rows.of(data)
+    if step is not None and (isinstance(step, bool) or not isinstance(step, int | np.integer)):
+        raise TrainingError(f"step is {step!r}; it must be a whole number, such as step=40")
+    step = None if step is None else int(step)
     if step is None:
         return Scene(
-            run.objective, run.parameters, *_picked(given, rows), state=run.state, settings=run.arrays, rows=rows,
+            run.objective, run.parameters, *given.picked(rows), state=run.state, settings=run.arrays,
+            rows=given.numbers(rows),
             run=run,
         )  # fmt: skip
     moment = run.at(step)
     if rows is not None or data is not None:  # rows by themselves, the network as it predicts
         return Scene(
-            run.objective, moment.parameters, *_picked(given, rows), state=moment.state, settings=run.arrays,
-            rows=rows, step=step, run=run,
+            run.objective, moment.parameters, *given.picked(rows), state=moment.state, settings=run.arrays,
+            rows=given.numbers(rows), step=step, run=run,
         )  # fmt: skip
     if step >= run.steps:
         raise TrainingError(
@@ -243,10 +288,10 @@ def _scene_of_run(run: Run, data: Any, rows: Sequence[int] | None, step: int | N
             "leave step out to explain the trained network, or give rows=[…]"
         )
     size = run.plan.batch_size
-    epoch, batch = divmod(step, -(-len(given["x"]) // size))
+    epoch, batch = divmod(step, -(-len(given.x) // size))
     chosen = run.plan.order(epoch)[batch * size : (batch + 1) * size]
     key = ops.fold(ops.fold(ops.key(run.seed), ops.stream("training")), np.uint32(step))
     return Scene(
-        run.objective, moment.parameters, *_picked(given, chosen), state=moment.state,
+        run.objective, moment.parameters, *given.picked(chosen), state=moment.state,
         settings=run.arrays, training=True, key=key, rows=chosen.tolist(), step=step, run=run,
     )  # fmt: skip

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from chainrule.explanation.derivation import Derivation
+from chainrule.explanation.numbers import factor, short, signed
 from chainrule.explanation.paths import Link, Path
+from chainrule.explanation.reading import INPUT, read_by
 from chainrule.explanation.waypoints import SOURCE
 
 FEW = 16
@@ -59,7 +61,8 @@ def _unit(d: Derivation, link: Link) -> str:
         return "E"
     if kind in ("net", "out") and len(index) == 2:
         unit = d.names.unit(layer, index[1])
-        return unit if index[0] == 0 else f"{unit} (row {index[0]})"
+        row = d.scene.rows[index[0]] if d.scene.rows is not None else index[0]
+        return f"{unit} (row {row})" if d.scene.whole else unit
     return d.names.element(name, index)
 
 
@@ -87,72 +90,93 @@ def _name_of_factor(d: Derivation, link: Link) -> str:
     """Return what a factor is, where it is a weight or an input: ∂net/∂h is the weight between them."""
     name, index = _point(d, link.edge.end, link.end)
     layer, _, kind = name.rpartition(".")
-    weight = d.scene.leaves.get(f"{layer}.weight")
-    if kind != "net" or weight is None or weight.ndim != 2 or len(index) != 2:
+    own = f"{layer}.weight"
+    if link.edge.start == SOURCE and _uses(d) > 1:
+        return f"use {_use(d, link)}"
+    if kind != "net" or d.traced is None or len(index) != 2:
+        return ""
+    before = read_by(d.traced, own)
+    if before is None:
         return ""
     if link.edge.start == SOURCE:
-        if d.asked.name == f"{layer}.weight":
-            return _input_name(d, layer, d.asked.index[0], link.factor)
+        return _input_name(d, before, d.asked.index[0]) if d.asked.name == own and index[1] == d.asked.index[1] else ""
+    start, at = _point(d, link.edge.start, link.start)
+    if start != before or len(at) != 2 or d.scene.leaves[own][at[1], index[1]] != link.factor:
         return ""
-    _, before = _point(d, link.edge.start, link.start)
-    if len(before) == 2 and before[1] < len(weight) and weight[before[1], index[1]] == link.factor:
-        at = before[1], index[1]
-        return d.names.parameter(f"{layer}.weight", at) if d.names.lecture else f"w[{at[0]},{at[1]}]"
-    return ""
+    return d.names.parameter(own, (at[1], index[1])) if d.names.lecture else f"w[{at[1]},{index[1]}]"
 
 
-def _input_name(d: Derivation, layer: str, column: int, value: float) -> str:
-    """Return what a layer's input is: a unit of the layer before, or a column of the data."""
+def _uses(d: Derivation) -> int:
+    """In how many places the source is read: a tied weight has several."""
     assert d.trail is not None
-    for name, node in d.trail.points.items():
-        array = np.asarray(d.trail.values[node])
-        before, _, kind = name.rpartition(".")
-        fits = kind == "out" and before != layer and array.ndim == 2 and column < array.shape[1]
-        if fits and array[0, column] == value:
-            return d.names.unit(before, column)
-    x = d.scene.x[d.row]
-    return d.names.input(column) if x.ndim == 1 and column < len(x) and x[column] == value else ""
+    return sum(edge.start == SOURCE for edge in d.trail.edges)
+
+
+def _use(d: Derivation, link: Link) -> int:
+    assert d.trail is not None
+    first = [edge for edge in d.trail.edges if edge.start == SOURCE]
+    return next(number for number, edge in enumerate(first, 1) if edge is link.edge)
+
+
+def _input_name(d: Derivation, before: str, column: int) -> str:
+    """Return what a column of a layer's input is called."""
+    if before == INPUT:
+        return d.names.input(column)
+    layer, _, kind = before.rpartition(".")
+    return d.names.unit(layer, column) if kind == "out" else f"{before}[{column}]"
 
 
 def factored(d: Derivation) -> tuple[str, str]:
-    """Return the derivative in two factors, δ · input, with δ as the sum that it is; and the same with numbers."""
-    assert d.trail is not None
-    from chainrule.explanation.numbers import factor, signed
+    """Return the derivative in two factors, δ · input, with δ as the sum that it is; and the same with numbers.
 
+    Nothing is returned where the network is not of that form: what is told, multiplied out, must be the derivative.
+    """
+    if d.trail is None or d.traced is None:
+        return "", ""
     first = [edge for edge in d.trail.edges if edge.start == SOURCE]
     layer, _, kind = d.asked.name.rpartition(".")
     if len(first) != 1 or kind not in ("weight", "bias") or not first[0].end < len(d.trail.waypoints) - 1:
         return "", ""
     point = d.trail.waypoints[first[0].end]
-    if point.name != f"{layer}.net" or point.value.ndim != 2 or point.value.shape[0] != 1:
-        return "", ""
     unit = d.asked.index[-1]
+    if point.name != f"{layer}.net" or point.value.ndim != 2 or len(point.value) != 1 or unit >= point.size:
+        return "", ""
     moved = float(first[0].factors[unit, 0])
-    weight = d.paths.weights
-    called = _input_name(d, layer, d.asked.index[0], moved) if kind == "weight" else "1"
-    formula = f"δ_{d.names.unit(layer, unit)} · {called or 'input'}"
-    numbers = f"{signed(float(weight[first[0].end][unit]))} × {factor(moved)}"
-    slope = _behind_activation(d, layer)
-    nexts = [edge for edge in d.trail.edges if edge.start == slope] if slope is not None else []
-    if slope is None or len(nexts) != 1 or nexts[0].is_diagonal:
-        return formula, numbers
-    after = d.trail.waypoints[nexts[0].end]
-    name, _, what = after.name.rpartition(".")
-    if what != "net" or f"{name}.weight" not in d.scene.leaves or len(nexts[0].factors) > 3:
-        return formula, numbers
-    own = next(edge for edge in d.trail.edges if edge.end == slope and edge.start == first[0].end)
-    terms = [
-        (d.names.unit(name, k), d.names.parameter(f"{name}.weight", (unit, k)), weight[nexts[0].end][k], row[unit])
-        for k, row in enumerate(nexts[0].factors)
-    ]
-    total = " + ".join(f"δ_{u}·{w}" for u, w, _, _ in terms)
-    mine = d.names.unit(layer, unit)
-    inner = " ".join(f"{signed(float(delta))}·{factor(float(w)).rstrip('0')}" for _, _, delta, w in terms)
-    own_slope = float(own.factors[unit] if own.is_diagonal else own.factors[unit, unit])
-    return (
-        f"({total}) · ∂{mine}/∂net · {called or 'input'}",
-        f"({inner}) × {factor(own_slope)} × {factor(moved)}",
-    )
+    delta = float(d.paths.weights[first[0].end][unit])
+    before = read_by(d.traced, d.asked.name) if kind == "weight" else None
+    called = "1" if kind == "bias" else "input" if before is None else _input_name(d, before, d.asked.index[0])
+    inner = _delta(d, layer, unit, first[0].end)
+    if inner is not None and _equal(inner[2] * moved, d.paths.total):
+        return f"{inner[0]} · {called}", f"{inner[1]} × {factor(moved)}"
+    if not _equal(delta * moved, d.paths.total):
+        return "", ""
+    return f"δ_{d.names.unit(layer, unit)} · {called}", f"{signed(delta)} × {factor(moved)}"
+
+
+def _equal(told: float, value: float) -> bool:
+    return bool(np.isclose(told, value, rtol=1e-9, atol=0.0))
+
+
+def _delta(d: Derivation, layer: str, unit: int, net: int) -> tuple[str, str, float] | None:
+    """Return δ of a unit as (Σ δ · weight) · slope, where a dense layer of at most three units reads its output."""
+    assert d.trail is not None
+    assert d.traced is not None
+    out = _behind_activation(d, layer)
+    nexts = [edge for edge in d.trail.edges if edge.start == out] if out is not None else []
+    own = [edge for edge in d.trail.edges if edge.end == out and edge.start == net]
+    if len(nexts) != 1 or len(own) != 1 or nexts[0].is_diagonal or len(nexts[0].factors) > 3:
+        return None
+    name, _, what = d.trail.waypoints[nexts[0].end].name.rpartition(".")
+    if what != "net" or read_by(d.traced, f"{name}.weight") != f"{layer}.out":
+        return None
+    deltas = [float(v) for v in d.paths.weights[nexts[0].end]]
+    weights = [float(row[unit]) for row in nexts[0].factors]
+    called = [d.names.parameter(f"{name}.weight", (unit, k)) for k in range(len(weights))]
+    slope = float(own[0].factors[unit] if own[0].is_diagonal else own[0].factors[unit, unit])
+    formula = " + ".join(f"δ_{d.names.unit(name, k)}·{called[k]}" for k in range(len(weights)))
+    numbers = " ".join(f"{signed(delta)}·{short(w)}" for delta, w in zip(deltas, weights, strict=True))
+    total = sum(delta * w for delta, w in zip(deltas, weights, strict=True)) * slope
+    return f"({formula}) · ∂{d.names.unit(layer, unit)}/∂net", f"({numbers}) × {factor(slope)}", total
 
 
 def _behind_activation(d: Derivation, layer: str) -> int | None:

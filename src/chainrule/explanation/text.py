@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import wrap
 
-from chainrule.explanation.derivation import Derivation
+from chainrule.explanation.derivation import Check, Derivation
 from chainrule.explanation.numbers import factor, percent, short, signed
 from chainrule.explanation.story import FEW, Told, factored, largest, norms, told
 
@@ -22,7 +22,8 @@ def derivation_text(d: Derivation) -> str:
     else:
         lines += [*_rows(d), *_paths(d), *_penalties(d), *_checks(d)]
     lines += _update(d)
-    lines += [f"note       {note}" for note in d.notes]
+    for note in d.notes:
+        lines += _note(note)
     return "\n".join(lines)
 
 
@@ -32,7 +33,7 @@ def _head(d: Derivation) -> str:
         parts.append(d.about)
     if d.scene.step is not None:
         parts.append(f"step {d.scene.step}")
-    if d.scene.count > 1:
+    if d.scene.count > 1 and not (d.trail is None and d.asked.kind == "value"):
         parts.append(f"mean over {d.scene.count} rows")
     elif d.scene.rows is not None:
         parts.append(f"row {d.scene.rows[0]}")
@@ -112,6 +113,10 @@ def _paths(d: Derivation) -> list[str]:
     return lines
 
 
+def _note(note: str) -> list[str]:
+    return wrap(note, WIDTH, initial_indent="note       ", subsequent_indent=" " * 11)
+
+
 def _wrapped(label: str, text: str) -> list[str]:
     return wrap(text, WIDTH, initial_indent=label, subsequent_indent=" " * len(label), break_long_words=False)
 
@@ -161,8 +166,15 @@ def _checks(d: Derivation) -> list[str]:
         return []
     return [
         f"check      central difference, h = {d.check.h:g}: {signed(d.check.numeric)}",
-        f"           (relative difference {d.check.difference:.0e})",
+        f"           ({agreement(d.check)})",
     ]
+
+
+def agreement(check: Check) -> str:
+    """Return how well a check agrees; a derivative may be so small that rounding hides it."""
+    if check.rounding > 1e-2 * abs(check.exact):
+        return f"no check: rounding alone is {check.rounding:.0e} of this difference"
+    return f"relative difference {check.difference:.0e}"
 
 
 def _update(d: Derivation) -> list[str]:

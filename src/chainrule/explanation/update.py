@@ -12,6 +12,7 @@ from chainrule.explanation.numbers import short, signed
 from chainrule.explanation.scene import Scene
 from chainrule.graph import flatten, tree_map, unflatten
 from chainrule.learn import SGD, Adam, AdamW, Optimizer
+from chainrule.learn.optimizers import move
 
 Array = np.ndarray[Any, Any]
 
@@ -24,18 +25,22 @@ def explain_update(scene: Scene, what: Asked, optimizer: Optimizer, slope: float
     state = _state(scene, optimizer)
     place = scene.names.index(what.name)
     gradient = _like(scene.parameters, place, what.index, slope)
-    after, _ = optimizer.step(scene.parameters, gradient, state)
+    settings = _settings(scene, optimizer)
+    direction, metric, _ = optimizer.update(gradient, state, scene.parameters, settings)
+    after = move(scene.parameters, direction, metric)
     before = float(scene.leaves[what.name][what.index])
-    reached = float(flatten(after)[0][place][what.index])
-    rate = float(np.asarray(optimizer.rate(state, scene.leaves[what.name], _settings(scene, optimizer))))
+    reached = float(np.asarray(flatten(after)[0][place])[what.index])
+    rate = float(np.asarray(optimizer.rate(state, scene.leaves[what.name], settings)))
+    numbers = {key: float(value) for key, value in settings.items()}
 
     def old(key: str) -> float:
-        return float(flatten(state[key])[0][place][what.index])
+        return float(np.asarray(flatten(state[key])[0][place])[what.index])
 
     if isinstance(optimizer, Adam):
-        return _adam(optimizer, before, reached, slope, rate, old("mean"), old("square"), int(state["step"]) + 1)
+        moments = old("mean"), old("square"), int(state["step"]) + 1
+        return _adam(numbers, isinstance(optimizer, AdamW), before, reached, slope, rate, *moments)
     if isinstance(optimizer, SGD) and optimizer.momentum:
-        return _momentum(optimizer, before, reached, slope, rate, old("velocity"))
+        return _momentum(numbers["momentum"], before, reached, slope, rate, old("velocity"))
     if isinstance(optimizer, SGD):
         sign = "−" if slope >= 0 else "+"
         return Update(
@@ -44,9 +49,9 @@ def explain_update(scene: Scene, what: Asked, optimizer: Optimizer, slope: float
     return Update(before, reached, f"θ⁺ by {type(optimizer).__name__}", short(before))
 
 
-def _momentum(optimizer: SGD, before: float, after: float, slope: float, rate: float, velocity: float) -> Update:
-    moved = optimizer.momentum * velocity
-    mixed = f"{short(optimizer.momentum)} × {signed(velocity)} {signed(slope, apart=True)}"
+def _momentum(momentum: float, before: float, after: float, slope: float, rate: float, velocity: float) -> Update:
+    moved = momentum * velocity
+    mixed = f"{short(momentum)} × {signed(velocity)} {signed(slope, apart=True)}"
     return Update(
         before, after, "θ⁺ = θ − η · v,  v = μ v + ∂F/∂θ", f"{short(before)} − {short(rate)} × ({mixed})",
         (("from this gradient", -rate * slope), ("from the gradients before", -rate * moved)),
@@ -54,9 +59,10 @@ def _momentum(optimizer: SGD, before: float, after: float, slope: float, rate: f
 
 
 def _adam(
-    optimizer: Adam, before: float, after: float, slope: float, rate: float, mean: float, square: float, t: int
-) -> Update:
-    b1, b2, epsilon = optimizer.beta1, optimizer.beta2, optimizer.epsilon
+    numbers: dict[str, float], decays: bool, before: float, after: float, slope: float, rate: float, mean: float,
+    square: float, t: int,
+) -> Update:  # fmt: skip
+    b1, b2, epsilon = numbers["beta1"], numbers["beta2"], numbers["epsilon"]
     one, two = 1 - b1**t, 1 - b2**t
     new_square = b2 * square + (1 - b2) * slope**2
     spread = float(np.sqrt(new_square / two) + epsilon)
@@ -66,8 +72,8 @@ def _adam(
         ("from this gradient", -scale * (1 - b1) * slope / one),
         ("from the gradients before (their mean)", -scale * b1 * mean / one),
     ]
-    if isinstance(optimizer, AdamW):
-        parts.append(("from weight decay", -rate * optimizer.decay * before))
+    if decays:
+        parts.append(("from weight decay", -rate * numbers["decay"] * before))
     return Update(
         before, after, "θ⁺ = θ − η · m̂ / (√v̂ + ε),  m̂ = m/(1 − β₁ᵗ),  v̂ = v/(1 − β₂ᵗ)",
         f"{short(before)} − {short(rate)} × {signed(mean_hat)} / {short(spread)}   (t = {t})", tuple(parts),
@@ -75,15 +81,20 @@ def _adam(
 
 
 def _settings(scene: Scene, optimizer: Optimizer) -> dict[str, Any]:
-    return {k: np.asarray(v, np.float64) for k, v in optimizer.settings().items()}
+    """Return the optimizer's numbers in force: the run's, where it was given others than the optimizer has."""
+    given = scene.settings or {}
+    return {k: np.asarray(given.get(k, v), np.float64) for k, v in optimizer.settings().items()}
 
 
 def _state(scene: Scene, optimizer: Optimizer) -> Any:
     """Return the optimizer's state before the step: the run's own, or that of a beginning."""
-    if scene.run is not None and scene.step is not None:
-        state = scene.run.at(scene.step).optimizer
-        return tree_map(lambda v: v.astype(np.float64) if v.dtype.kind == "f" else v, state)
-    return optimizer.init(scene.parameters)
+    fresh = optimizer.init(scene.parameters)
+    if scene.run is None or scene.step is None:
+        return fresh
+    state = scene.run.at(scene.step).optimizer
+    if state.keys() != fresh.keys():  # another optimizer than the run's
+        return fresh
+    return tree_map(lambda v: v.astype(np.float64) if v.dtype.kind == "f" else v, state)
 
 
 def _like(parameters: Any, place: int, index: tuple[int, ...], number: float) -> Any:

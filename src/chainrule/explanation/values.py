@@ -11,7 +11,8 @@ from chainrule.execute import REFERENCE
 from chainrule.explanation.derivation import Derivation
 from chainrule.explanation.names import Asked, Names
 from chainrule.explanation.numbers import factor, percent, short, signed
-from chainrule.explanation.scene import Scene
+from chainrule.explanation.reading import INPUT, read_by
+from chainrule.explanation.scene import Scene, Traced
 from chainrule.graph import Graph, Node, flatten, make_graph
 
 Array = np.ndarray[Any, Any]
@@ -32,28 +33,49 @@ def explain_value(scene: Scene, what: Asked, names: Names) -> Derivation:
     lines: list[str] = []
     weight = scene.leaves.get(f"{layer}.weight")
     if kind == "net" and weight is not None and weight.ndim == 2:
-        formula, substituted, lines = _net(scene, layer, what, names, values, traced.points)
+        formula, substituted, lines = _net(scene, layer, what, names, values, traced, value)
     elif kind == "out" and f"{layer}.net" in traced.points:
         net = float(np.asarray(values[traced.points[f"{layer}.net"]])[what.index])
         inner = names.element(f"{layer}.net", what.index)
-        operation = _operation(node)
-        formula, substituted = f"{operation}({inner})", f"{operation}({short(net)})"
+        operation = _operation(scene, layer, node, traced.points[f"{layer}.net"])
+        if operation:
+            formula, substituted = f"{operation}({inner})", f"{operation}({short(net)})"
     return Derivation(
         scene, what, names, label, "", value, formula=formula, substituted=substituted, lines=tuple(lines)
     )
 
 
-def _operation(node: Node) -> str:
-    inner = node.operands[0]
-    return "identity" if inner.op.name == "named" else inner.op.name
+def _operation(scene: Scene, layer: str, out: Node, net: Node) -> str:
+    """Return what is done to a net input: one operation, or the layer's activation; "" where it has no name."""
+    inner = out.operands[0]
+    if inner is net:
+        return "identity"
+    if len(inner.operands) == 1 and inner.operands[0] is net:
+        return inner.op.name
+    activation = getattr(scene.objective.network.children().get(layer), "activation", None)
+    return activation if isinstance(activation, str) else ""
 
 
-def _net(scene: Scene, layer: str, what: Asked, names: Names, values: Any, points: Any) -> tuple[str, str, list[str]]:
-    """Return net = Σ weight · input + bias, term by term."""
+def _net(
+    scene: Scene, layer: str, what: Asked, names: Names, values: Any, traced: Traced, value: float
+) -> tuple[str, str, list[str]]:
+    """Return net = Σ weight · input + bias, term by term; nothing where that is not how the value is made."""
     row, unit = what.index
     weight = scene.leaves[f"{layer}.weight"]
-    given, labels = _inputs(scene, layer, len(weight), row, names, values, points)
+    before = read_by(traced, f"{layer}.weight")
+    if before is None or unit >= weight.shape[1]:
+        return "", "", []
+    if before == INPUT:
+        given, labels = scene.x[row].reshape(-1), [names.input(i) for i in range(len(weight))]
+    else:
+        given = np.asarray(values[traced.points[before]])[row].reshape(-1)
+        name, _, kind = before.rpartition(".")
+        labels = [names.unit(name, i) if kind == "out" else f"{before}[{i}]" for i in range(len(weight))]
     terms = given * weight[:, unit]
+    bias = scene.leaves.get(f"{layer}.bias")
+    total = float(terms.sum()) + (0.0 if bias is None else float(bias[unit]))
+    if not np.isclose(total, value, rtol=1e-9, atol=1e-12 * (1 + float(np.abs(terms).sum()))):
+        return "", "", []
     order = np.argsort(-np.abs(terms), kind="stable")
     shown = sorted(order[:MOST_TERMS].tolist()) if len(order) > MOST_TERMS else range(len(order))
     called = [
@@ -66,25 +88,9 @@ def _net(scene: Scene, layer: str, what: Asked, names: Names, values: Any, point
     rest = [i for i in range(len(terms)) if i not in set(shown)]
     if rest:
         lines.append(f"  {f'{len(rest)} smaller terms':<59} = {signed(float(terms[rest].sum()))}")
-    bias = scene.leaves.get(f"{layer}.bias")
     if bias is not None:
         lines.append(f"  {names.parameter(f'{layer}.bias', (unit,)):<59} = {signed(float(bias[unit]))}")
-    plus = "" if bias is None else " + bias"
-    return f"Σ weight · input{plus}", "", lines
-
-
-def _inputs(
-    scene: Scene, layer: str, width: int, row: int, names: Names, values: Any, points: Any
-) -> tuple[Array, list[str]]:
-    """Return what a layer reads, and what it is called: the output of the layer before, or the network's input."""
-    before = [name for name in points if name.rpartition(".")[0] != layer]
-    order = list(points)
-    earlier = [name for name in before if order.index(name) < order.index(f"{layer}.net")]
-    for name in reversed(earlier):
-        array = np.asarray(values[points[name]])
-        if name.endswith(".out") and array.shape[-1] == width and array.ndim == 2:
-            return array[row], [names.unit(name.removesuffix(".out"), i) for i in range(width)]
-    return scene.x[row].reshape(-1)[:width], [names.input(i) for i in range(width)]
+    return f"Σ weight · input{'' if bias is None else ' + bias'}", "", lines
 
 
 def explain_loss(scene: Scene, names: Names) -> Derivation:
@@ -110,7 +116,7 @@ def explain_loss(scene: Scene, names: Names) -> Derivation:
             lines.append(f"  {len(parts) - len(order)} other rows{'':33} = {signed(rest)}")
     penalties = []
     for number, penalty in enumerate(scene.objective.penalty, 1):
-        amount = float(penalty.value(scene.parameters, penalty.settings()))
+        amount = float(penalty.value(scene.parameters, scene.penalty_settings(number)))
         penalties.append((f"penalty{number}", amount))
         value += amount
     loss = scene.objective.loss
