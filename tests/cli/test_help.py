@@ -18,7 +18,11 @@ OPTIONS = {
     ],
     "predict": ["--out", "--keep", "--quiet", "--json", "--debug"],
     "evaluate": ["--quiet", "--json", "--debug"],
-    "example": ["--steps", "--json", "--debug"],
+    "explain": ["--row", "--importance", "--repeats", "--seed", "--quiet", "--json", "--debug"],
+    "example": [
+        "--inputs", "--targets", "--weights", "--biases", "--learning-rate", "--lr", "--bias", "--using", "--no-half",
+        "--steps", "--json", "--debug",
+    ],
     "cache": ["--clear", "--json", "--debug"],
 }  # fmt: skip
 

@@ -68,6 +68,7 @@ def _main(
       chainrule inspect people.csv --target income
       chainrule train people.csv --target income
       chainrule predict people.chainrule new.csv --out predictions.csv
+      chainrule explain people.chainrule new.csv --row 5
       chainrule example
     """
 
@@ -358,7 +359,7 @@ def evaluate(
             typer.echo(evaluation_text(result))
 
 
-@app.command(short_help="Say why a model predicts what it does for a row, or which columns matter.")
+@app.command(short_help="Say why a prediction is what it is, or which columns matter.")
 def explain(
     model: ModelFile,
     table: Table,
@@ -407,7 +408,7 @@ def explain(
         typer.echo(json_text(found.to_dict()) if as_json else str(found))
 
 
-@app.command(short_help="Print the lecture's worked example, line by line, or one with your own numbers.")
+@app.command(short_help="Print the lecture's worked example, or one with your own numbers.")
 def example(
     inputs: Annotated[
         str | None, typer.Option(metavar="NUMBERS", help="0.05,0.10, or your own.", show_default=False)

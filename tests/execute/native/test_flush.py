@@ -118,7 +118,9 @@ def test_its_code_is_right_for_every_processor(triple: str) -> None:
     llvm.initialize_all_asmprinters()
     inner = "define internal i64 @inner(ptr %p) noinline { ret i64 3 }\n"
     module = llvm.parse_assembly(
-        flush.text(triple.split("-")[0]) + inner + flush.flushing("i64", "f", "inner", ["ptr"])
+        flush.text(triple.split("-")[0])
+        + inner
+        + flush.keeping("i64", "f", "inner", ["ptr"], flush.flags(triple.split("-")[0]))
     )
     module.verify()
     code = llvm.Target.from_triple(triple).create_target_machine(opt=1).emit_assembly(module)

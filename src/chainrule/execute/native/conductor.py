@@ -24,7 +24,7 @@ from chainrule.execute.native import flush
 
 POOL = {
     "done": 0, "slots": 8, "kernel": 9, "args": 10, "extent": 11, "piece": 12, "generation": 13, "threads": 14,
-    "yield": 15, "leave": 16,
+    "yield": 15, "leave": 16, "mode": 17,
 }  # fmt: skip
 """Places (in i64s) in a pool; after them, each thread's range. What several threads write has its own cache line."""
 POOL_SIZE = 24
@@ -52,8 +52,8 @@ NEXT_BITS = 20
 def text() -> str:
     """Return the conductor's machine code as text."""
     guarded = [
-        flush.flushing("i64", "train", "epochs", ["ptr"]),
-        flush.flushing("void", "work", "attend", ["ptr", "i64"]),
+        flush.keeping("i64", "train", "epochs", ["ptr"], flush.flags()),
+        flush.keeping("void", "work", "attend", ["ptr", "i64"]),
     ]
     return "\n".join([_declarations(), flush.text(), _RUN, _ENTER, _POOL, _train(), *guarded])
 
@@ -157,6 +157,9 @@ entry:
   store i64 %extent, ptr %d, align 8
   %e = getelementptr inbounds i64, ptr %pool, i64 {POOL["piece"]}
   store i64 %piece, ptr %e, align 8
+  %mode = call i64 @get_mode()
+  %m = getelementptr inbounds i64, ptr %pool, i64 {POOL["mode"]}
+  store i64 %mode, ptr %m, align 8
   %done = getelementptr inbounds i64, ptr %pool, i64 {POOL["done"]}
   store atomic i64 0, ptr %done monotonic, align 8
   %up = add i64 %extent, %piece
@@ -270,6 +273,9 @@ work:
   %far = add i64 %begin, %piece
   %beyond = icmp sgt i64 %far, %extent
   %finish = select i1 %beyond, i64 %extent, i64 %far
+  %m = getelementptr inbounds i64, ptr %pool, i64 {POOL["mode"]}
+  %mode = load i64, ptr %m, align 8
+  call void @set_mode(i64 %mode)
   call void %fn(ptr %slots, ptr %args, i64 %begin, i64 %finish)
   %done = getelementptr inbounds i64, ptr %pool, i64 {POOL["done"]}
   %one = atomicrmw add ptr %done, i64 1 acq_rel, align 8

@@ -3,8 +3,8 @@
 A processor takes some hundred cycles for a product whose result or operand is subnormal (below 1.2e-38 in float32). In
 training they come in numbers: gradients of rows that are long learned, and the running means of units that are dead.
 Adam's update took twice as long for them. So the flags of the processor that take them for 0 are set for as long as a
-thread trains, and then set back: nothing else that this thread computes is changed. Predictions and compiled functions
-keep them.
+thread trains, and then set back: nothing else that this thread computes is changed. A thread that helps with a kernel
+takes on the flags of the one that shares it out. Predictions and compiled functions keep subnormal numbers.
 """
 
 from __future__ import annotations
@@ -16,63 +16,62 @@ FLUSH_TO_ZERO, DENORMALS_ARE_ZERO, ARM_FLUSH = 1 << 15, 1 << 6, 1 << 24
 
 
 def text(machine: str = "") -> str:
-    """Return ``set_flush``, which sets the flags and returns what they were, and ``reset_flush``."""
+    """Return ``get_mode``, the register of the flags, and ``set_mode``, for a kind of processor (this one's)."""
     machine = machine or platform.machine()
-    if machine in X86:
-        return _X86.format(flags=FLUSH_TO_ZERO | DENORMALS_ARE_ZERO)
-    if machine in ARM:
-        return _ARM.format(flags=ARM_FLUSH)
-    return _NONE
+    return _X86 if machine in X86 else _ARM if machine in ARM else _NONE
 
 
-def flushing(kind: str, name: str, inner: str, kinds: list[str]) -> str:
-    """Return a function that calls another of the same arguments with the flags set."""
+def keeping(kind: str, name: str, inner: str, kinds: list[str], flags: int = 0) -> str:
+    """Return a function that calls another of the same arguments with some flags set, and then puts them back."""
     parameters = ", ".join(f"{k} %{i}" for i, k in enumerate(kinds))
     call, back = ("", "ret void") if kind == "void" else ("%result = ", f"ret {kind} %result")
     return (
         f"define {kind} @{name}({parameters}) {{\nentry:\n"
-        "  %before = call i64 @set_flush()\n"
+        "  %before = call i64 @get_mode()\n"
+        f"  %with = or i64 %before, {flags}\n"
+        "  call void @set_mode(i64 %with)\n"
         f"  {call}call {kind} @{inner}({parameters})\n"
-        f"  call void @reset_flush(i64 %before)\n  {back}\n}}"
+        f"  call void @set_mode(i64 %before)\n  {back}\n}}"
     )
+
+
+def flags(machine: str = "") -> int:
+    """Return the flags that take subnormal numbers for 0."""
+    machine = machine or platform.machine()
+    return FLUSH_TO_ZERO | DENORMALS_ARE_ZERO if machine in X86 else ARM_FLUSH if machine in ARM else 0
 
 
 _X86 = """
 declare void @llvm.x86.sse.stmxcsr(ptr)
 declare void @llvm.x86.sse.ldmxcsr(ptr)
-define internal i64 @set_flush() noinline {{
+define internal i64 @get_mode() noinline {
   %cell = alloca i32, align 4
   call void @llvm.x86.sse.stmxcsr(ptr %cell)
-  %before = load i32, ptr %cell, align 4
-  %with = or i32 %before, {flags}
-  store i32 %with, ptr %cell, align 4
-  call void @llvm.x86.sse.ldmxcsr(ptr %cell)
-  %wide = zext i32 %before to i64
+  %mode = load i32, ptr %cell, align 4
+  %wide = zext i32 %mode to i64
   ret i64 %wide
-}}
-define internal void @reset_flush(i64 %before) noinline {{
+}
+define internal void @set_mode(i64 %mode) noinline {
   %cell = alloca i32, align 4
-  %narrow = trunc i64 %before to i32
+  %narrow = trunc i64 %mode to i32
   store i32 %narrow, ptr %cell, align 4
   call void @llvm.x86.sse.ldmxcsr(ptr %cell)
   ret void
-}}
+}
 """
 _ARM = """
 declare i64 @llvm.aarch64.get.fpcr()
 declare void @llvm.aarch64.set.fpcr(i64)
-define internal i64 @set_flush() noinline {{
-  %before = call i64 @llvm.aarch64.get.fpcr()
-  %with = or i64 %before, {flags}
-  call void @llvm.aarch64.set.fpcr(i64 %with)
-  ret i64 %before
-}}
-define internal void @reset_flush(i64 %before) noinline {{
-  call void @llvm.aarch64.set.fpcr(i64 %before)
+define internal i64 @get_mode() noinline {
+  %mode = call i64 @llvm.aarch64.get.fpcr()
+  ret i64 %mode
+}
+define internal void @set_mode(i64 %mode) noinline {
+  call void @llvm.aarch64.set.fpcr(i64 %mode)
   ret void
-}}
+}
 """
 _NONE = """
-define internal i64 @set_flush() { ret i64 0 }
-define internal void @reset_flush(i64 %before) { ret void }
+define internal i64 @get_mode() { ret i64 0 }
+define internal void @set_mode(i64 %mode) { ret void }
 """
