@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -16,7 +15,7 @@ from chainrule.execute import REFERENCE
 from chainrule.explanation.names import Asked, Names
 from chainrule.explanation.paths import Paths
 from chainrule.explanation.scene import Scene, Traced
-from chainrule.explanation.waypoints import Trail, fixed
+from chainrule.explanation.waypoints import Trail, change_by, fixed
 from chainrule.graph import Graph, Node, make_constant, make_input, substitute
 
 Array = np.ndarray[Any, Any]
@@ -152,7 +151,7 @@ class Derivation:
             raise TrainingError(f"there is no {layer!r} on the way to be cut at; there are: {', '.join(self.layers)}")
         point, (end,) = traced.points[name], traced.graph.outputs
         source = self._source(traced.parameters, traced.points)
-        reached = self._along(traced.graph, traced.arrays, point, source)
+        reached = change_by(traced.graph, traced.arrays, point, source, self.asked.index)
         (slope,) = backward([end], [make_constant(1.0)], [point])
         weight = np.zeros(fixed(point.shape))
         if slope is not None:
@@ -175,20 +174,6 @@ class Derivation:
     def _source(self, parameters: Any, points: Any) -> Node:
         node: Node = parameters[self.asked.name] if self.asked.name in parameters else points[self.asked.name]
         return node
-
-    def _along(self, graph: Graph, arrays: Sequence[Array], point: Node, source: Node) -> Array:
-        """Return how a value changes as the source's element does."""
-        g = make_input(point.type, "g")
-        (pulled,) = backward([point], [g], [source])
-        if pulled is None:
-            return np.zeros(fixed(point.shape))
-        unit = np.zeros(fixed(source.shape))
-        unit[self.asked.index] = 1.0
-        (changed,) = backward([pulled], [make_constant(unit)], [g])
-        if changed is None:
-            return np.zeros(fixed(point.shape))
-        inputs = (*graph.inputs, g)
-        return np.asarray(REFERENCE.run(Graph(inputs, (changed,)), [*arrays, np.zeros(fixed(point.shape))])[0])
 
     def _around(self, traced: Any, point: Node, source: Node) -> float:
         """Return the derivative with a value held fixed."""

@@ -13,7 +13,7 @@ from chainrule import ops
 from chainrule.calculus import backward
 from chainrule.errors import TrainingError, TypeMismatch
 from chainrule.execute import REFERENCE
-from chainrule.explanation.waypoints import fixed
+from chainrule.explanation.waypoints import change_by, fixed
 from chainrule.graph import (
     Graph,
     Node,
@@ -22,7 +22,6 @@ from chainrule.graph import (
     leaf_names,
     make_constant,
     make_graph,
-    make_input,
     tree_map,
 )
 from chainrule.learn import Objective, Run
@@ -146,18 +145,8 @@ class Scene:
             return self.row_losses(parameters, x, y, positions)
 
         graph = make_graph(losses, self.parameters, self.x, self.y)
-        (out,), node = graph.outputs, dict(zip(self.names, graph.inputs, strict=False))[name]
-        g = make_input(out.type, "g")
-        (pulled,) = backward([out], [g], [node])
-        if pulled is None:
-            return np.zeros(self.count)
-        unit = np.zeros(fixed(node.shape))
-        unit[index] = 1.0
-        (changed,) = backward([pulled], [make_constant(unit)], [g])
-        if changed is None:
-            return np.zeros(self.count)
-        inputs = (*graph.inputs, g)
-        return np.asarray(REFERENCE.run(Graph(inputs, (changed,)), [*leaves, self.x, self.y, np.zeros(self.count)])[0])
+        node = dict(zip(self.names, graph.inputs, strict=False))[name]
+        return change_by(graph, [*leaves, self.x, self.y], graph.outputs[0], node, index)
 
     def penalties(self, name: str, index: tuple[int, ...]) -> list[tuple[str, float]]:
         """Return what each penalty adds to the derivative by one element of a parameter."""

@@ -199,11 +199,9 @@ class Trail:
         return [None if np.all(way) else way for way in found]
 
     def _first(self, end: int, piece: Node, g: Node, fresh: Node, use: str) -> Edge:
-        """Return the edge from the source's element: Jᵀ g is linear in g, so J v is its derivative by g."""
+        """Return the edge from the source's element."""
         size = prod(fixed(g.shape))
-        unit = np.zeros(fixed(fresh.shape), fresh.dtype)
-        unit[self.index] = 1
-        (changed,) = backward([piece], [make_constant(unit)], [g])
+        changed = pushed(piece, g, fresh, self.index)
         if changed is None:
             return Edge(SOURCE, end, np.zeros((size, 1)), np.zeros((size, 1), bool), use)
         compute, zero = self._computed([changed], [g]), {g: np.zeros(fixed(g.shape), g.dtype)}
@@ -235,6 +233,28 @@ class Trail:
             return [np.asarray(v, np.float64).reshape(-1) for v in REFERENCE.run_prepared(graph, arrays)]
 
         return compute
+
+
+def pushed(pulled: Node, g: Node, source: Node, index: tuple[int, ...]) -> Node | None:
+    """Return how a value changes as one element of another does: Jᵀ g is linear in g, so J v is its derivative.
+
+    None stands for 0.
+    """
+    unit = np.zeros(fixed(source.shape), source.dtype)
+    unit[index] = 1
+    (changed,) = backward([pulled], [make_constant(unit)], [g])
+    return changed
+
+
+def change_by(graph: Graph, arrays: Sequence[Array], value: Node, source: Node, index: tuple[int, ...]) -> Array:
+    """Return the derivative of every element of a value by one element of another, with all else computed on."""
+    g = make_input(value.type, "g")
+    (pulled,) = backward([value], [g], [source])
+    changed = None if pulled is None else pushed(pulled, g, source, index)
+    if changed is None:
+        return np.zeros(fixed(value.shape))
+    zero = np.zeros(fixed(value.shape), value.dtype)
+    return np.asarray(REFERENCE.run(Graph((*graph.inputs, g), (changed,)), [*arrays, zero])[0])
 
 
 def fixed(shape: Shape) -> tuple[int, ...]:
