@@ -21,8 +21,9 @@ OPTIONS = {
     "explain": ["--row", "--importance", "--repeats", "--seed", "--quiet", "--json", "--debug"],
     "example": [
         "--inputs", "--targets", "--weights", "--biases", "--learning-rate", "--lr", "--bias", "--using", "--no-half",
-        "--steps", "--json", "--debug",
+        "--steps", "--handout", "--exercise", "--seed", "--json", "--debug",
     ],
+    "check-answers": ["--json", "--debug"],
     "cache": ["--clear", "--json", "--debug"],
 }  # fmt: skip
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -307,3 +310,15 @@ def test_parameters_left_out_are_those_of_seed_0() -> None:
     leaves, structure = flatten(own)
     assert d.value == cr.explain(OBJECTIVE, DATA, of="w1", parameters=unflatten(structure, leaves)).value
     assert "those that seed 0 begins with" in str(d)
+
+
+def test_latex_compiles(tmp_path: Path) -> None:
+    if shutil.which("pdflatex") is None:
+        pytest.skip("there is no TeX here: .ci/run installs Debian's texlive-latex-base where it may")
+    functions = [cr.explain(lambda x: np.sin(0.5 * x**2), 1.3), cr.explain(lambda a_b, c: a_b * c / 3, 1.0, 2.0)]
+    body = "\n\n".join(d.latex() for d in [*everything(), *functions])
+    text = f"\\documentclass{{article}}\\usepackage{{amsmath}}\\begin{{document}}\n{body}\n\\end{{document}}\n"
+    (tmp_path / "all.tex").write_text(text, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-1500:]

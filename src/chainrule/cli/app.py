@@ -111,7 +111,7 @@ def inspect(
         raise typer.Exit(1)
 
 
-@app.command(short_help="Train a network on a table, test it on unseen rows, and save it.")
+@app.command(short_help="Train a network on a table, test it on other rows, save it.")
 def train(
     table: Table,
     target: Annotated[
@@ -408,7 +408,7 @@ def explain(
         typer.echo(json_text(found.to_dict()) if as_json else str(found))
 
 
-@app.command(short_help="Print the lecture's worked example, or one with your own numbers.")
+@app.command(short_help="Print the lecture's worked example, with its numbers or yours.")
 def example(
     inputs: Annotated[
         str | None, typer.Option(metavar="NUMBERS", help="0.05,0.10, or your own.", show_default=False)
@@ -445,6 +445,17 @@ def example(
     steps: Annotated[
         int, typer.Option(metavar="COUNT", help="How many steps to follow.", min=1, max=1_000_000)
     ] = 10_000,
+    handout: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write it as a handout: .md, .html or .tex.", show_default=False),
+    ] = None,
+    exercise: Annotated[
+        bool, typer.Option("--exercise", help="With --handout: numbers of its own, blanks, and a sheet of solutions.")
+    ] = False,
+    seed: Annotated[
+        int,
+        typer.Option(metavar="NUMBER", help="Of an exercise: another sheet for each.", min=0, callback=seed_in_range),
+    ] = 0,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -456,19 +467,56 @@ def example(
       chainrule example
       chainrule example --steps 1 --using updated
       chainrule example --inputs 1,0 --targets 1 --weights .1,.2,.3,.4,.5,.6
+      chainrule example --handout sheet.md --exercise --seed 7
     """
     given = {
         name: numbers(text, f"'--{name}'")
         for name, text in (("inputs", inputs), ("targets", targets), ("weights", weights), ("biases", biases))
         if text is not None
     }
+    if exercise and handout is None:
+        raise typer.BadParameter("an exercise is a handout: give --handout FILE too")
     with reporting(debug):
         from chainrule.cli.text import example_json, example_text
         from chainrule.workflow import Setup, worked_example
 
         setup = Setup(**given, learning_rate=learning_rate, bias=bias, using=using, half=not no_half)  # type: ignore[arg-type]  # checked there
+        if handout is not None:
+            from chainrule.workflow.handout import write_handout
+            from chainrule.workflow.sheet import own_numbers
+
+            if exercise and not given:
+                setup = own_numbers(seed, setup)
+            for place in write_handout(worked_example(1, setup), handout, seed if exercise else None):
+                typer.echo(f"written: {place}")
+            return
         result = worked_example(steps, setup)
         typer.echo(json_text(example_json(result)) if as_json else example_text(result))
+
+
+@app.command("check-answers", short_help="Mark an exercise sheet, and name the likely mistakes.")
+def check_answers(
+    sheet: Annotated[Path, typer.Argument(metavar="SHEET", help="A filled-in .md sheet.", show_default=False)],
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Mark an exercise sheet that chainrule example wrote, and name the likely mistake behind each wrong answer.
+
+    The exit code is 1 where an answer is wrong.
+
+    Examples:
+
+    \b
+      chainrule check-answers sheet.md
+      chainrule check-answers sheet.md --json
+    """
+    with reporting(debug):
+        from chainrule.workflow.sheet import mark, marks_text, read_file
+
+        marks = mark(read_file(sheet))
+        typer.echo(json_text([vars(m) for m in marks]) if as_json else marks_text(marks))
+    if not all(m.ok for m in marks):
+        raise typer.Exit(1)
 
 
 app.command(short_help="Show what is kept of compiled code, or remove it.")(cache)
