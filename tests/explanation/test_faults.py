@@ -298,3 +298,20 @@ def test_what_is_wrong_is_said(kind: str) -> None:
 def test_json_takes_steps_of_numpy() -> None:
     d = cr.explain(RUN, of="output.bias[0]", step=np.int64(1))
     json.dumps(d.to_json(), allow_nan=False)
+
+
+def test_where_a_jacobian_would_be_too_large_the_cuts_are_told() -> None:
+    """Batch statistics tie the rows of a batch: 200 rows of 64 units would be 12,800 × 12,800 factors."""
+    x = RNG.normal(size=(200, 5))
+    y = RNG.normal(size=(200, 1))
+    network = Sequential(Dense(64, activation="tanh"), BatchNorm(), Dense(1))
+    run = cr.fit(cr.Objective(network, "squared_error"), (x, y), epochs=1, batch_size="all")
+    d = cr.explain(run, of="hidden1.weight[0, 1]", step=0)
+    assert "has 12,800 × 12,800 factors; batch statistics tie all rows together" in " ".join(str(d).split())
+    for layer in d.layers:
+        assert d.cut(layer).total == pytest.approx(d.value, rel=1e-9)
+    with pytest.raises(TrainingError, match="no paths are listed"):
+        _ = d.paths
+    assert d.to_json()["cuts"]
+    assert d._repr_html_()
+    assert d.latex()

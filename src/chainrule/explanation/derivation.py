@@ -19,6 +19,8 @@ from chainrule.explanation.waypoints import Trail, change_by, fixed
 from chainrule.graph import Graph, Node, make_constant, make_input, substitute
 
 Array = np.ndarray[Any, Any]
+MOST_FACTORS = 40_000_000
+"""A Jacobian of more numbers is not made."""
 STEPS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
 
@@ -116,10 +118,28 @@ class Derivation:
     lines: tuple[str, ...] = field(default=())
 
     @cached_property
+    def too_large(self) -> str:
+        """Why there are no paths, where a Jacobian between waypoints would be too large; else ""."""
+        if self.trail is None:
+            return ""
+        points = self.trail.waypoints
+        for before, after in pairwise(points):
+            if before.size * after.size > MOST_FACTORS:
+                tied = "; batch statistics tie all rows together" if self.scene.whole else ""
+                size = f"{after.size:,} × {before.size:,}"
+                return (
+                    f"no paths are listed: ∂{after.name}/∂{before.name} has {size} factors{tied}. The value and the cuts "
+                    "are exact all the same"
+                )
+        return ""
+
+    @cached_property
     def paths(self) -> Paths:
         """The paths through one row (``row``): as a sequence, the largest first."""
         if self.trail is None:
             raise TrainingError(f"{self.title} is no derivative: it has no paths")
+        if self.too_large:
+            raise TrainingError(self.too_large)
         return Paths(self.trail, self.most)
 
     @property
@@ -132,6 +152,8 @@ class Derivation:
         """The local derivatives between consecutive waypoints, for one row: rows are elements of the later one."""
         if self.trail is None:
             raise TrainingError(f"{self.title} is no derivative: it has no Jacobians")
+        if self.too_large:
+            raise TrainingError(self.too_large)
         points = [*(p.name for p in self.trail.waypoints), self.title.removeprefix("∂E/∂")]
         found: dict[tuple[str, str], Array] = {}
         for edge in self.trail.edges:

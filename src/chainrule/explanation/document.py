@@ -22,17 +22,22 @@ def derivation_json(d: Derivation) -> dict[str, Any]:
         "penalties": dict(d.penalties), "notes": list(d.notes),
     }  # fmt: skip
     if d.trail is not None:
+        data["cuts"] = {
+            layer: {
+                "units": [{"unit": u.label, "part": u.part} for u in cut.units],
+                "around": cut.around,
+                "total": cut.total,
+            }
+            for layer, cut in ((layer, d.cut(layer)) for layer in d.layers)
+        }
+    if d.trail is not None and d.too_large:
+        data["notes"].append(d.too_large)
+    elif d.trail is not None:
         formula, numbers = factored(d)
         data |= {"formula": formula, "substituted": numbers}
         data["paths"] = {
             "row": d.row, "count": d.paths.count, "mass": d.paths.mass, "covered": d.paths.covered,
             "total": d.paths.total, "largest": [_path(d, path) for path in d.paths],
-        }  # fmt: skip
-        data["cuts"] = {
-            layer: {
-                "units": [{"unit": u.label, "part": u.part} for u in cut.units], "around": cut.around,
-                "total": cut.total,
-            } for layer, cut in ((layer, d.cut(layer)) for layer in d.layers)
         }  # fmt: skip
         data["jacobians"] = [
             {"from": start, "to": end, "shape": list(shape), "norm": norm, "largest": largest}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.calculus import backward
 from chainrule.errors import TraceError, TrainingError
 from chainrule.execute import REFERENCE
 from chainrule.explanation.attribution import Attribution, explain_prediction
@@ -19,7 +20,7 @@ from chainrule.explanation.scene import Scene, Traced, picked_rows, scene_of
 from chainrule.explanation.update import explain_update
 from chainrule.explanation.values import explain_loss, explain_value
 from chainrule.explanation.waypoints import Trail
-from chainrule.graph import Graph, make_input, substitute
+from chainrule.graph import Graph, make_constant, make_input, substitute
 from chainrule.learn import Objective, Optimizer, Run
 from chainrule.nn import Layer, as_input
 
@@ -161,10 +162,18 @@ def _gradient(scene: Scene, what: Asked, names: Names, most: int) -> Derivation:
         at = float(scene.leaves[what.name][what.index])
         found.check = central_check(data_part, at, lambda number: scene.value_at(what.name, what.index, number))
     else:
-        found.value = found.paths.total
+        found.value = _slope(trail)
         at, moved = _held(trail)
         found.check = central_check(found.value, at, moved)
     return found
+
+
+def _slope(trail: Trail) -> float:
+    """Return the derivative of the end by the source's element, by backpropagation."""
+    (slope,) = backward([trail.end], [make_constant(1.0)], [trail.source])
+    if slope is None:
+        return 0.0
+    return float(np.asarray(REFERENCE.run(Graph(trail.graph.inputs, (slope,)), trail.arrays)[0])[trail.index])
 
 
 def _held(trail: Trail) -> tuple[float, Callable[[float], float]]:

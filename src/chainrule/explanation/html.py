@@ -71,6 +71,8 @@ def _rows(d: Derivation) -> list[str]:
 
 
 def _paths(d: Derivation) -> list[str]:
+    if d.too_large:
+        return [f"<p><em>{escape(d.too_large)}</em></p>"]
     paths = d.paths
     few = paths.count <= FEW
     stories = [told(d, path) for path in (paths.top(FEW) if few else list(paths)[:MOST])]

@@ -14,7 +14,7 @@ SPECIAL = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{
 def derivation_latex(d: Derivation) -> str:
     """Return the derivation: the sum over paths with symbols, with numbers, and its value."""
     lines = [rf"{symbol(d.title)} &= {latex_number(d.value)}"]
-    if d.trail is not None and 0 < d.paths.count <= FEW:
+    if d.trail is not None and not d.too_large and 0 < d.paths.count <= FEW:
         stories = [told(d, path) for path in d.paths.top(FEW)]
         row = d.scene.rows[d.row] if d.scene.rows is not None else d.row
         whole = symbol(d.title)

@@ -75,6 +75,8 @@ def _row_number(d: Derivation, place: int) -> int:
 
 def _paths(d: Derivation) -> list[str]:
     """All paths, where there are few; else a cut for each layer, the Jacobians, and the largest paths."""
+    if d.too_large:
+        return [*_cuts(d), "", *_note(d.too_large)]
     paths = d.paths
     where = f", of row {_row_number(d, d.row)} (its own loss)" if d.by_row else ""
     lines: list[str] = []
