@@ -15,7 +15,7 @@ from chainrule.execute import REFERENCE
 from chainrule.explanation.names import Asked, Names
 from chainrule.explanation.paths import Paths
 from chainrule.explanation.scene import Scene, Traced
-from chainrule.explanation.waypoints import Trail, change_by, fixed
+from chainrule.explanation.waypoints import Trail, changes_by, fixed
 from chainrule.graph import Graph, Node, make_constant, make_input, substitute
 
 Array = np.ndarray[Any, Any]
@@ -127,10 +127,9 @@ class Derivation:
             if before.size * after.size > MOST_FACTORS:
                 tied = "; batch statistics tie all rows together" if self.scene.whole else ""
                 size = f"{after.size:,} × {before.size:,}"
-                return (
-                    f"no paths are listed: ∂{after.name}/∂{before.name} has {size} factors{tied}. The value and the cuts "
-                    "are exact all the same"
-                )
+                where = f"∂{after.name}/∂{before.name}"
+                told = f"{where} has {size} factors{tied}"
+                return f"no paths are listed: {told}. The value and the cuts are exact all the same"
         return ""
 
     @cached_property
@@ -171,13 +170,9 @@ class Derivation:
         name = layer if layer in traced.points else f"{layer}.out"
         if name not in self.layers:
             raise TrainingError(f"there is no {layer!r} on the way to be cut at; there are: {', '.join(self.layers)}")
-        point, (end,) = traced.points[name], traced.graph.outputs
+        point = traced.points[name]
         source = self._source(traced.parameters, traced.points)
-        reached = change_by(traced.graph, traced.arrays, point, source, self.asked.index)
-        (slope,) = backward([end], [make_constant(1.0)], [point])
-        weight = np.zeros(fixed(point.shape))
-        if slope is not None:
-            weight = np.asarray(REFERENCE.run(Graph(traced.graph.inputs, (slope,)), traced.arrays)[0])
+        reached, weight = self._through[name]
         parts = reached * weight
         alone = self.scene.count == 1
         wide = parts.reshape(len(parts), -1) if parts.ndim > 1 else parts.reshape(1, -1)
@@ -189,6 +184,22 @@ class Derivation:
         )  # fmt: skip
         return LayerCut(name, units, self._around(traced, point, source))
 
+    @cached_property
+    def _through(self) -> dict[str, tuple[Array, Array]]:
+        """How the source moves every element of every waypoint, and how that moves the loss: all rows, all at once."""
+        traced = self.scene.all_rows
+        points = [traced.points[name] for name in self.layers]
+        source = self._source(traced.parameters, traced.points)
+        slopes = backward(traced.graph.outputs, [make_constant(1.0)], points)
+        known = [slope for slope in slopes if slope is not None]
+        found = iter(REFERENCE.run(Graph(traced.graph.inputs, tuple(known)), traced.arrays))
+        weights = [
+            np.zeros(fixed(p.shape)) if s is None else np.asarray(next(found))
+            for p, s in zip(points, slopes, strict=True)
+        ]
+        reached = changes_by(traced.graph, traced.arrays, points, source, self.asked.index)
+        return dict(zip(self.layers, zip(reached, weights, strict=True), strict=True))
+
     def _unit_label(self, name: str, unit: int) -> str:
         layer, _, kind = name.rpartition(".")
         return self.names.unit(layer, unit) if kind in ("net", "out") else f"{name}[{unit}]"
@@ -199,6 +210,8 @@ class Derivation:
 
     def _around(self, traced: Any, point: Node, source: Node) -> float:
         """Return the derivative with a value held fixed."""
+        if not _leads_around(traced.graph.outputs[0], point, source):
+            return 0.0
         held = make_input(point.type, "held")
         (end,) = substitute(traced.graph.outputs, {point: held})
         (slope,) = backward([end], [make_constant(1.0)], [source])
@@ -229,6 +242,20 @@ class Derivation:
         from chainrule.explanation.document import derivation_json
 
         return derivation_json(self)
+
+
+def _leads_around(end: Node, point: Node, source: Node) -> bool:
+    """Is there a way from the source to the end that does not pass a value?"""
+    seen, stack = {end}, [end]
+    while stack:
+        node = stack.pop()
+        if node is source:
+            return True
+        for operand in node.operands:
+            if operand is not point and operand not in seen:
+                seen.add(operand)
+                stack.append(operand)
+    return False
 
 
 def central_check(exact: float, at: float, function: Any) -> Check:

@@ -13,7 +13,7 @@ from chainrule import ops
 from chainrule.calculus import backward
 from chainrule.errors import TrainingError, TypeMismatch
 from chainrule.execute import REFERENCE
-from chainrule.explanation.waypoints import change_by, fixed
+from chainrule.explanation.waypoints import changes_by, fixed
 from chainrule.graph import (
     Graph,
     Node,
@@ -146,7 +146,7 @@ class Scene:
 
         graph = make_graph(losses, self.parameters, self.x, self.y)
         node = dict(zip(self.names, graph.inputs, strict=False))[name]
-        return change_by(graph, [*leaves, self.x, self.y], graph.outputs[0], node, index)
+        return changes_by(graph, [*leaves, self.x, self.y], graph.outputs, node, index)[0]
 
     def penalties(self, name: str, index: tuple[int, ...]) -> list[tuple[str, float]]:
         """Return what each penalty adds to the derivative by one element of a parameter."""

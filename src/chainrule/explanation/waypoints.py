@@ -246,15 +246,21 @@ def pushed(pulled: Node, g: Node, source: Node, index: tuple[int, ...]) -> Node 
     return changed
 
 
-def change_by(graph: Graph, arrays: Sequence[Array], value: Node, source: Node, index: tuple[int, ...]) -> Array:
-    """Return the derivative of every element of a value by one element of another, with all else computed on."""
-    g = make_input(value.type, "g")
-    (pulled,) = backward([value], [g], [source])
-    changed = None if pulled is None else pushed(pulled, g, source, index)
-    if changed is None:
-        return np.zeros(fixed(value.shape))
-    zero = np.zeros(fixed(value.shape), value.dtype)
-    return np.asarray(REFERENCE.run(Graph((*graph.inputs, g), (changed,)), [*arrays, zero])[0])
+def changes_by(
+    graph: Graph, arrays: Sequence[Array], values: Sequence[Node], source: Node, index: tuple[int, ...]
+) -> list[Array]:
+    """Return the derivatives of every element of some values by one element of another, with all else computed on."""
+    gs = [make_input(value.type, "g") for value in values]
+    (pulled,) = backward(values, gs, [source])
+    changed: Sequence[Node | None] = [None] * len(values)
+    if pulled is not None:
+        unit = np.zeros(fixed(source.shape), source.dtype)
+        unit[index] = 1
+        changed = backward([pulled], [make_constant(unit)], gs)
+    zeros = [np.zeros(fixed(value.shape), value.dtype) for value in values]
+    outputs = tuple(change for change in changed if change is not None)
+    found = iter(REFERENCE.run(Graph((*graph.inputs, *gs), outputs), [*arrays, *zeros]))
+    return [zero if change is None else np.asarray(next(found)) for zero, change in zip(zeros, changed, strict=True)]
 
 
 def fixed(shape: Shape) -> tuple[int, ...]:
