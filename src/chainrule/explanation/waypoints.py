@@ -167,7 +167,13 @@ class Trail:
         if by_one:
             rows = self._computed([w[3] for w in by_one], [g])({g: np.ones(fixed(out.shape), out.dtype)})
             result += [Edge(w[0], end, row, use=w[2]) for w, row in zip(by_one, rows, strict=True)]
-        by_all = [wire for wire in between if not is_diagonal(out, wire[1])]
+        by_all = []
+        for wire in [wire for wire in between if not is_diagonal(out, wire[1])]:
+            weight = multiplied_by(out, wire[1])
+            if weight is not None and weight in self.values:  # of x W + b the Jacobian is Wᵀ
+                result.append(Edge(wire[0], end, np.asarray(self.values[weight], np.float64).T, use=wire[2]))
+            else:
+                by_all.append(wire)
         if by_all:
             pieces = [w[3] for w in by_all]
             blocks = self._jacobians(out, g, pieces)
@@ -261,6 +267,19 @@ def changes_by(
     outputs = tuple(change for change in changed if change is not None)
     found = iter(REFERENCE.run(Graph((*graph.inputs, *gs), outputs), [*arrays, *zeros]))
     return [zero if change is None else np.asarray(next(found)) for zero, change in zip(zeros, changed, strict=True)]
+
+
+def multiplied_by(out: Node, start: Node) -> Node | None:
+    """Return W where a value is x W plus what does not depend on x, and x is one row; else None."""
+    after = depends_on([out], [start])
+    node = out
+    while node.op.name in ("named", "add"):
+        inner = [operand for operand in node.operands if operand in after]
+        if len(inner) != 1:
+            return None
+        (node,) = inner
+    whole = node.op.name == "matmul" and node.operands[0] is start and node.operands[1] not in after
+    return node.operands[1] if whole and start.shape[:1] == (1,) and node.shape == out.shape else None
 
 
 def fixed(shape: Shape) -> tuple[int, ...]:
