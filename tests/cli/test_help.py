@@ -21,7 +21,7 @@ OPTIONS = {
     "explain": ["--row", "--importance", "--repeats", "--seed", "--quiet", "--json", "--debug"],
     "example": [
         "--inputs", "--targets", "--weights", "--biases", "--learning-rate", "--lr", "--bias", "--using", "--no-half",
-        "--steps", "--handout", "--exercise", "--seed", "--json", "--debug",
+        "--steps", "--handout", "--exercise", "--seed", "--force", "--json", "--debug",
     ],
     "check-answers": ["--json", "--debug"],
     "cache": ["--clear", "--json", "--debug"],

@@ -123,3 +123,25 @@ def test_a_parameter_without_a_path() -> None:
 def test_only_runs_are_diagnosed() -> None:
     with pytest.raises(TrainingError, match="diagnose takes a training run"):
         cr.diagnose(3)
+
+
+def test_where_every_gradient_is_zero_no_learning_rate_helps() -> None:
+    x = np.zeros((60, 4))
+    network = Sequential(Dense(4, "relu"), Dense(1))
+    found = cr.diagnose(cr.fit(cr.Objective(network, "squared_error"), (x, np.zeros((60, 1))), epochs=3))
+    assert grades(found)["nothing is learned"] == "problem"
+    assert "learning rate too low" not in grades(found)
+    dead = next(f for f in found.findings if f.about == "dead layer")
+    assert "learning rate" not in dead.helps  # it was dead before the first step
+
+
+def test_a_saturated_output_is_found() -> None:
+    network = Sequential(Dense(4, "tanh"), Dense(1, "sigmoid"))
+    first = {"output.weight": np.full((4, 1), 5.0), "output.bias": np.full(1, 300.0)}
+    data = X.astype(float), (X[:, :1] <= 0).astype(float)
+    found = cr.diagnose(cr.fit(cr.Objective(network, "squared_error"), data, epochs=3, parameters={
+        **network.initialize(data[0]), **first
+    }))  # fmt: skip
+    saturated = next(f for f in found.findings if f.about == "saturated units")
+    assert saturated.grade == "problem"
+    assert "output" in saturated.text

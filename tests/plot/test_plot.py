@@ -112,6 +112,16 @@ def test_what_cannot_be_drawn_is_said(run: Any, monkeypatch: pytest.MonkeyPatch)
     for picture in (cr.plot.check, cr.plot.sweep):
         with pytest.raises(TrainingError, match="is no derivative by a parameter"):
             picture(lecture("delta net_h1"))
+    why = cr.explain(run, of="prediction", rows=[0])
+    function = cr.explain(lambda x: np.sin(x), 1.3)
+    for call, message in (
+        (lambda: cr.plot.graph(why), r"cr.plot.graph\(why.paths\(0\)\)"),
+        (lambda: cr.plot.graph(function), "not a Func"),
+        (lambda: cr.plot.check(function), "cr.plot.check draws what cr.explain"), (lambda: why.paths(9), "no input 9"),
+        (lambda: cr.plot.history(function), "draws a training run"), (lambda: cr.diagnose(run, []), "steps is empty"),
+    ):  # fmt: skip
+        with pytest.raises(TrainingError, match=message):
+            call()
     with pytest.raises(TrainingError, match="span is 0"):
         cr.plot.sweep(lecture(), span=0)
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)

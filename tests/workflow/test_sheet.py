@@ -74,7 +74,7 @@ def test_solutions_are_right_and_blanks_are_not() -> None:
         assert all(m.ok for m in mark(handout(example, ".md", asked, solution=True)))
         empty = mark(handout(example, ".md", asked))
         assert {m.key for m in empty} == asked
-        assert all(not m.ok and m.mistake == "no number was given" for m in empty)
+        assert all(not m.ok and m.mistake == "no number can be read here" for m in empty)
     assert own_numbers(1) != own_numbers(2)
     assert own_numbers(1) == own_numbers(1)
 
@@ -89,8 +89,11 @@ MISTAKES = {
     "uphill": ("w5+", "0.44108352", "the step was taken up the gradient"),
     "rate": ("w5+", "0.317832959", "the learning rate was left out"),
     "slope": ("dE/dw1", "0.00181751", "the factor out_h1(1 − out_h1) is missing"),
-    "nothing": ("dE/dw5", "7", ""),
-    "no number": ("dE/dw5", "about 0.08", "no number was given"),
+    "nothing": ("dE/dw5", "7.00", ""),
+    "too short": ("dE/dw1", "0.0004", "right as far as it goes: give at least 3 digits"),
+    "zeros": ("dE/dw1", "0.000", "give at least 3 digits"),
+    "too short to tell": ("dE/dw1", "0.001", "give at least 3 digits"),
+    "no number": ("dE/dw5", "about 0.08", "no number can be read here"),
 }
 
 
@@ -103,7 +106,10 @@ def test_a_mistake_is_named(kind: str) -> None:
     assert said or not found.mistake
 
 
-@pytest.mark.parametrize("answer", ["0.0821670406", "0.08217", "+0.0822", "0,082167", "8.2167e-2", "`0.08217`"])
+@pytest.mark.parametrize("answer", [
+    "0.0821670406", "0.08217", "+0.0822", "0,082167", "8.2167e-2", "`0.08217`", "8.2167×10^-2", "8.2167 * 10^-2",
+    "8.2167·10⁻²", "≈0.08217", "~0.0822", "$0.08217$", "0.0821670406 (ok)",
+])  # fmt: skip
 def test_right_answers_in_many_spellings(answer: str) -> None:
     assert marked("dE/dw5", answer).ok
 
@@ -117,6 +123,8 @@ def test_answers_that_are_not_close_enough_are_wrong() -> None:
     ("text", "message"),
     [
         ("# a page", "this is no exercise sheet"), ("<!-- chainrule-sheet: {\"setup\": {} } -->", "is damaged"),
+        (header(Setup(), {"w99+"}).replace("true", '"no"'), "is damaged"),
+        (header(Setup(), {"w99+"}).replace("0.05", "1e200"), "is damaged"), (header(Setup(), set()), "is damaged"),
         (header(Setup(), {"w99+"}), "asks for 'w99\\+', which this example does not have"),
     ],
 )  # fmt: skip
@@ -166,7 +174,17 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     right = run.invoke(app, ["check-answers", str(tmp_path / "sheet-solution.md")])
     assert right.exit_code == 0
     assert "wrong" not in right.output
+    other = ["example", "--handout", str(sheet), "--exercise", "--seed", "8"]
+    kept = run.invoke(app, other)
+    assert kept.exit_code == 1
+    assert "is there already, and may hold answers" in kept.output
+    assert sheet.read_text(encoding="utf-8") == again
+    assert run.invoke(app, [*other, "--force"]).exit_code == 0
+    assert sheet.read_text(encoding="utf-8") != again
+    page = run.invoke(app, ["example", "--handout", str(tmp_path / "s.html"), "--exercise"])
+    assert "a sheet must be written as .md" in page.output
     for words, code in (
+        (["example", "--seed", "7"], 2), (["check-answers", str(tmp_path / "s.html")], 1),
         (["example", "--exercise"], 2), (["example", "--handout", str(tmp_path / "x.doc")], 1),
         (["example", "--handout", str(tmp_path / "no" / "x.md")], 1), (["check-answers", str(tmp_path / "none.md")], 1),
     ):  # fmt: skip

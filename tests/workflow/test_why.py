@@ -53,7 +53,7 @@ def test_the_parts_add_up_to_the_prediction_that_predict_makes(model: Any) -> No
         assert abs(why.missed) < 1e-6 * max(1.0, abs(why.value))
         made = predicted.row(row - 1, named=True)
         if model.target.kind == "regression":
-            assert why.beyond or float(made[result_names(model)[0]]) == pytest.approx(why.value, rel=1e-4)
+            assert why.kept is not None or float(made[result_names(model)[0]]) == pytest.approx(why.value, rel=1e-4)
         else:
             assert str(made[result_names(model)[0]]) == why.predicted
             chances = [v for k, v in made.items() if isinstance(v, float) and why.predicted in k]

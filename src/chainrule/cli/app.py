@@ -453,9 +453,12 @@ def example(
         bool, typer.Option("--exercise", help="With --handout: numbers of its own, blanks, and a sheet of solutions.")
     ] = False,
     seed: Annotated[
-        int,
-        typer.Option(metavar="NUMBER", help="Of an exercise: another sheet for each.", min=0, callback=seed_in_range),
-    ] = 0,
+        int | None,
+        typer.Option(
+            metavar="NUMBER", help="Of an exercise: another sheet for each. [default: 0]", min=0, show_default=False
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over handouts that are there already.")] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -476,6 +479,9 @@ def example(
     }
     if exercise and handout is None:
         raise typer.BadParameter("an exercise is a handout: give --handout FILE too")
+    if seed is not None and not exercise:
+        raise typer.BadParameter("--seed belongs to --exercise")
+    number = seed_in_range(seed or 0)
     with reporting(debug):
         from chainrule.cli.text import example_json, example_text
         from chainrule.workflow import Setup, worked_example
@@ -486,9 +492,11 @@ def example(
             from chainrule.workflow.sheet import own_numbers
 
             if exercise and not given:
-                setup = own_numbers(seed, setup)
-            for place in write_handout(worked_example(1, setup), handout, seed if exercise else None):
+                setup = own_numbers(number, setup)
+            for place in write_handout(worked_example(1, setup), handout, number if exercise else None, force):
                 typer.echo(f"written: {place}")
+            if exercise and handout.suffix.lower() != ".md":
+                typer.echo("(to be marked by chainrule check-answers, a sheet must be written as .md)")
             return
         result = worked_example(steps, setup)
         typer.echo(json_text(example_json(result)) if as_json else example_text(result))

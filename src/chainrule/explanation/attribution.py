@@ -113,6 +113,8 @@ class Predicting:
 
     def paths(self, x: Array, column: int, number: int, most: int = 20) -> Paths:
         """Return the paths from one input column to one output."""
+        if not 0 <= column < self.width:
+            raise TrainingError(f"there is no input {column}: the network has inputs 0 to {self.width - 1}")
 
         def one(x: Any) -> Any:
             return ops.sum_(self._prediction(x)[:, number])

@@ -119,6 +119,8 @@ def diagnose(run: Run, steps: Sequence[int] | None = None) -> Diagnosis:
     if run.steps == 0:
         return Diagnosis("Diagnosis of a run that took no step", (_ended(run),))
     chosen = sorted({0, run.steps // 2, run.steps - 1} if steps is None else set(steps))
+    if not chosen:
+        raise TrainingError("steps is empty; give some, such as steps=[0, 40], or leave it out")
     looks = tuple(_look(run, step) for step in chosen)
     found = [
         _ended(run), *_no_path(looks), *_gradients(looks), *_dead(looks), *_saturated(looks), *_rate(looks),
@@ -192,7 +194,7 @@ def _units(
     for name, layer in layers.items():
         net, out = forward.get(f"{name}.net"), forward.get(f"{name}.out")
         activation = getattr(layer, "activation", None)
-        if net is None or out is None or out.ndim != 2 or not isinstance(activation, str) or name == "output":
+        if net is None or out is None or out.ndim != 2 or not isinstance(activation, str):
             continue
         hit = test(activation, net, out)
         if hit is not None:
@@ -267,7 +269,11 @@ def _dead(looks: Sequence[Look]) -> list[Finding]:
         when = _steps([look.step for look in looks if look.dead.get(layer, (0, 0))[0]])
         if count == units:
             text = f"all {units} units of {layer} are 0 for every row at {when}: nothing before it is learned"
-            found.append(Finding("problem", "dead layer", text, "a smaller learning rate; another seed; tanh"))
+            begun = looks[0].dead.get(layer) == (count, units) and looks[0].step == 0
+            helps = (
+                "scaled inputs, other first weights, tanh" if begun else "a smaller learning rate; another seed; tanh"
+            )
+            found.append(Finding("problem", "dead layer", text, helps))
         elif count:
             share = f"{count} of {units} units of {layer} ({percent(count / units)})"
             text = f"{share} are 0 for every row of the batch at {when}"
@@ -323,7 +329,10 @@ def _rate(looks: Sequence[Look]) -> list[Finding]:
         f"a step moves the weights by {short(smallest[0], 2)} to {short(largest[0], 2)} of their size "
         f"({smallest[1]} at step {smallest[2]}, {largest[1]} at step {largest[2]}; about 0.001 is usual)"
     )
-    if largest[0] < SMALL_STEP:
+    if largest[0] == 0:
+        text = f"no weight moves at {_steps([look.step for look in looks])}: every gradient is 0"
+        found.append(Finding("problem", "nothing is learned", text, "see what is dead or saturated, and the data"))
+    elif largest[0] < SMALL_STEP:
         found.append(Finding("warning", "learning rate too low", size, "ten times the learning rate"))
     elif largest[0] > LARGE_STEP and not bad:
         found.append(Finding("warning", "large steps", size, "a smaller learning rate, or a warmup schedule"))

@@ -20,3 +20,10 @@ def canvas(width: float = 6.4, height: float = 4.0, layout: Any = "constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def require(subject: Any, kind: type, picture: str) -> None:
+    """Raise TrainingError where something else is given than what a picture is drawn of."""
+    if not isinstance(subject, kind):
+        what = {"Run": "a training run", "Derivation": "what cr.explain(objective or run, of=…) returns"}[kind.__name__]
+        raise TrainingError(f"cr.plot.{picture} draws {what}, not a {type(subject).__name__}")

@@ -11,11 +11,12 @@ from chainrule.errors import TrainingError
 from chainrule.explanation import Derivation, diagnose
 from chainrule.explanation.numbers import short
 from chainrule.learn import Run
-from chainrule.plot.canvas import DARK, DOWN, QUIET, UP, canvas
+from chainrule.plot.canvas import DARK, DOWN, QUIET, UP, canvas, require
 
 
 def history(run: Run) -> Any:
     """Draw the training and the validation loss by epoch; the epoch whose parameters were kept is marked."""
+    require(run, Run, "history")
     if not run.history:
         raise TrainingError("the run has no epoch to draw: none was finished")
     figure, axes = canvas()
@@ -59,6 +60,7 @@ def gradients(run: Run, steps: Sequence[int] | None = None) -> Any:
 
 def check(d: Derivation) -> Any:
     """Draw the error of central differences against their step h: a large h bends, a small one rounds."""
+    require(d, Derivation, "check")
     if d.check is None or d.asked.name not in d.scene.leaves:
         raise TrainingError(f"{d.title} is no derivative by a parameter: there is nothing to check")
     name, index = d.asked.name, d.asked.index
@@ -78,6 +80,7 @@ def check(d: Derivation) -> Any:
 
 def sweep(d: Derivation, span: float | None = None, points: int = 101) -> Any:
     """Draw the loss as one parameter varies and all else stays, with the tangent at its value, and the update."""
+    require(d, Derivation, "sweep")
     if d.asked.name not in d.scene.leaves:
         raise TrainingError(f"{d.title} is no derivative by a parameter: there is nothing to vary")
     name, index = d.asked.name, d.asked.index

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import TrainingError
-from chainrule.explanation import Derivation, Paths
+from chainrule.explanation import Attribution, Derivation, Paths
 from chainrule.explanation.numbers import short
 from chainrule.explanation.waypoints import SOURCE
-from chainrule.plot.canvas import DARK, DOWN, QUIET, UP, canvas
+from chainrule.plot.canvas import DARK, DOWN, QUIET, UP, canvas, require
 
 Array = np.ndarray[Any, Any]
 MOST = 10
@@ -35,6 +35,10 @@ def graph(subject: Derivation | Paths) -> Any:
     each input in turn, these are the pictures of the chain rule with one input lit at a time. Beside a unit stand its
     value and δ. Of layers with more than ten units those that carry most are drawn, at most ten, and others counted.
     """
+    if isinstance(subject, Attribution):
+        raise TrainingError("an attribution has paths for each input: cr.plot.graph(why.paths(0))")
+    if not isinstance(subject, Derivation | Paths):
+        raise TrainingError(f"graph draws a derivation or its paths, not a {type(subject).__name__}")
     paths = subject.paths if isinstance(subject, Derivation) else subject
     columns = _columns(paths)
     rows = max(1, *(len(column.units) + (column.size > len(column.units)) for column in columns))
@@ -133,6 +137,7 @@ def _carried(paths: Paths, drawn: set[int]) -> dict[tuple[int, int, int, int], f
 
 def jacobian(d: Derivation, start: str, end: str) -> Any:
     """Draw the local derivatives of one waypoint by another as a matrix: rows are elements of the later one."""
+    require(d, Derivation, "jacobian")
     blocks = d.jacobians
     if (start, end) not in blocks:
         known = ", ".join(f"{a} → {b}" for a, b in blocks)

@@ -27,7 +27,7 @@ def handout(example: WorkedExample, kind: str, blank: set[str] | None = None, so
     return write(title, example.setup, sections(example), asked, solution)
 
 
-def write_handout(example: WorkedExample, path: Path, exercise: int | None = None) -> list[Path]:
+def write_handout(example: WorkedExample, path: Path, exercise: int | None = None, replace: bool = False) -> list[Path]:
     """Write a handout, or (``exercise`` is a seed) a sheet with blanks and one of solutions; returns the files."""
     if path.suffix.lower() not in KINDS:
         raise TrainingError(f"{path}: a handout is written as {', '.join(KINDS)}")
@@ -41,11 +41,21 @@ def write_handout(example: WorkedExample, path: Path, exercise: int | None = Non
             path.with_name(f"{path.stem}-solution{path.suffix}"): handout(example, kind, asked, solution=True),
         }
     for place, text in texts.items():
+        if place.exists() and not replace and _differs(place, text):
+            raise TrainingError(f"{place} is there already, and may hold answers; give another name, or --force")
+    for place, text in texts.items():
         try:
             place.write_text(text, encoding="utf-8")
         except OSError as error:
             raise TrainingError(f"cannot write {place}: {error.strerror or error}") from None
     return list(texts)
+
+
+def _differs(place: Path, text: str) -> bool:
+    try:
+        return place.read_text(encoding="utf-8") != text
+    except (OSError, UnicodeDecodeError):
+        return True
 
 
 def _value(item: Item, asked: set[str], solution: bool) -> str:

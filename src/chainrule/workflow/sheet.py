@@ -15,13 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import TrainingError
+from chainrule.errors import ChainruleError, TrainingError
 from chainrule.workflow.worked_example import LECTURE, Setup, WorkedExample, worked_example
 
 HEADER = "chainrule-sheet"
 BLANK = "________"
+LARGEST = 1e6
 TOLERANCE = 5e-4
 """An answer counts as right to within this share of its size, or half a unit of its last digit."""
+DIGITS = 3
+"""So many digits an answer must have at least; fewer say too little to be marked, or to tell a mistake by."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,8 @@ def header(setup: Setup, blank: set[str]) -> str:
 
 def read_file(path: Path) -> str:
     """Return a sheet's text."""
+    if path.suffix.lower() in (".html", ".tex", ".pdf"):
+        raise TrainingError(f"{path}: only .md sheets can be marked; write the exercise with --handout sheet.md")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -132,10 +137,16 @@ def read_sheet(text: str) -> tuple[Setup, list[str], dict[str, str]]:
         raise TrainingError(f"this is no exercise sheet of chainrule: the line {HEADER!r} is missing")
     try:
         about = json.loads(found[1])
-        numbers: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in about["setup"].items()}
+        numbers: dict[str, Any] = {
+            k: tuple(map(float, v)) if isinstance(v, list) else v for k, v in about["setup"].items()
+        }
         setup = Setup(**numbers)
         asked = [str(key) for key in about["blank"]]
-    except (ValueError, KeyError, TypeError) as error:
+        lists = (setup.inputs, setup.targets, setup.weights, setup.biases)
+        sound = all(isinstance(v, tuple) and all(abs(x) <= LARGEST for x in v) for v in lists) and asked
+        if not (sound and isinstance(setup.half, bool) and 0 < float(setup.learning_rate) <= LARGEST):
+            raise ValueError("its numbers are not those of an exercise")
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, ChainruleError) as error:
         raise TrainingError(f"the sheet's line {HEADER!r} is damaged: {error}") from None
     answers = {}
     for line in text.splitlines():
@@ -165,23 +176,33 @@ def mark(text: str) -> list[Mark]:
         if key not in items:
             raise TrainingError(f"the sheet asks for {key!r}, which this example does not have")
         right, given = items[key].value, answers.get(key, "")
-        number = _number(given)
-        ok = number is not None and _close(number, given, right)
-        marks.append(Mark(key, given, right, ok, "" if ok else _likely(key, number, given, right, setup, wrong, items)))
+        answer = _number(given)
+        ok = answer is not None and _close(answer, right)
+        marks.append(Mark(key, given, right, ok, "" if ok else _likely(key, answer, right, setup, wrong, items)))
     return marks
 
 
-def _number(text: str) -> float | None:
-    try:
-        return float(text.replace("−", "-").replace(",", ".").replace("·10^", "e"))
-    except ValueError:
+_SPELLINGS = str.maketrans("−–—⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹", "----+0123456789")
+
+
+def _number(text: str) -> tuple[float, int, float] | None:
+    """Return an answer's number, how many digits it has (leading zeros are none), and half a unit of the last one."""
+    plain = text.translate(_SPELLINGS).replace(" ", "").strip("≈~$")
+    plain = re.sub(r"[×·*]10\^?([+-]?\d+)", r"e\1", plain)
+    found = re.match(r"([+-]?)(\d*)(?:[.,](\d*))?(?:[eE]([+-]?\d{1,3}))?(?:\(.*\))?$", plain)
+    if not found or not (found[2] or found[3]):
         return None
+    whole, part, power = found[2] or "", found[3] or "", int(found[4] or 0)
+    digits = len((whole + part).lstrip("0"))
+    return float(f"{found[1]}{whole or 0}.{part or 0}e{power}"), digits, 0.5000001 * 10.0 ** (power - len(part))
 
 
-def _close(number: float, text: str, right: float) -> bool:
-    digits = len(text.partition(".")[2].partition("e")[0]) if "." in text else 0
-    last = 0.5000001 * 10.0**-digits if "e" not in text.lower() and digits >= 3 else 0.0
-    return abs(number - right) <= max(TOLERANCE * abs(right), last)
+def _close(answer: tuple[float, int, float], right: float) -> bool:
+    """Is an answer right: in its own digits, of which there are at least three, or to within a small share?"""
+    number, digits, half = answer
+    if right == 0.0:
+        return number == 0.0
+    return digits >= DIGITS and abs(number - right) <= max(TOLERANCE * abs(right), half)
 
 
 def _values(example: WorkedExample) -> dict[str, float]:
@@ -198,32 +219,35 @@ def _mistakes(setup: Setup) -> dict[str, Setup]:
 
 
 def _likely(
-    key: str, number: float | None, text: str, right: float, setup: Setup, wrong: Mapping[str, Mapping[str, float]],
-    items: Mapping[str, Item],
+    key: str, number: tuple[float, int, float] | None, right: float, setup: Setup,
+    wrong: Mapping[str, Mapping[str, float]], items: Mapping[str, Item],
 ) -> str:  # fmt: skip
     """Return which mistake gives the answer."""
     if number is None:
-        return "no number was given"
-    if _close(number, text, -right):
+        return "no number can be read here"
+    if number[1] < DIGITS:
+        good = abs(number[0] - right) <= number[2]
+        return f"{'right as far as it goes: ' if good and number[1] else ''}give at least {DIGITS} digits"
+    if _close(number, -right):
         return "the sign is turned"
     if key.endswith("+"):
         weight = float(setup.start()[setup.places[key[:-1]][0]][setup.places[key[:-1]][1:]])
-        if _close(number, text, weight - items[f"dE/d{key[:-1]}"].value):
-            same = _close(number, text, wrong["the ½ was left out"][key]) if setup.half else False
+        if _close(number, weight - items[f"dE/d{key[:-1]}"].value):
+            same = _close(number, wrong["the ½ was left out"][key]) if setup.half else False
             return f"the learning rate was left out{', or the ½ in the error' if same else ''}"
     for name, values in wrong.items():
-        if not np.isclose(values[key], right, rtol=1e-12) and _close(number, text, values[key]):
+        if not np.isclose(values[key], right, rtol=1e-12) and _close(number, values[key]):
             return name
     if key.endswith("+"):
         weight = float(setup.start()[setup.places[key[:-1]][0]][setup.places[key[:-1]][1:]])
-        if _close(number, text, weight + setup.learning_rate * items[f"dE/d{key[:-1]}"].value):
+        if _close(number, weight + setup.learning_rate * items[f"dE/d{key[:-1]}"].value):
             return "the step was taken up the gradient: θ⁺ = θ − η · ∂E/∂θ"
     if key.startswith("dE/dw") and setup.places[key[4:]][0] == "hidden1.weight":
-        return _missing_path(key, number, text, setup)
+        return _missing_path(key, number, setup)
     return ""
 
 
-def _missing_path(key: str, number: float, text: str, setup: Setup) -> str:
+def _missing_path(key: str, number: tuple[float, int, float], setup: Setup) -> str:
     """Is the answer the derivative by way of one output alone?"""
     s = worked_example(1, setup).first
     _, i, j = setup.places[key[4:]]
@@ -231,11 +255,11 @@ def _missing_path(key: str, number: float, text: str, setup: Setup) -> str:
     delta = (1 if setup.half else 2) * (o - np.array(setup.targets)) * o * (1 - o)
     for k in range(len(o)):
         path = delta[k] * s.before["output.weight"][j, k] * h[j] * (1 - h[j]) * setup.inputs[i]
-        if _close(number, text, float(path)):
+        if _close(number, float(path)):
             missing = ", ".join(f"o{m + 1}" for m in range(len(o)) if m != k)
             return f"a path is missing: the one through {missing}"
     slope = h[j] * (1 - h[j])
-    if _close(number, text, float(s.gradient["hidden1.weight"][i, j] / slope)):
+    if _close(number, float(s.gradient["hidden1.weight"][i, j] / slope)):
         return f"the factor out_h{j + 1}(1 − out_h{j + 1}) is missing"
     return ""
 

@@ -46,7 +46,8 @@ class Why:
     parts: tuple[ColumnPart, ...]
     missed: float
     is_class: bool
-    beyond: bool
+    kept: float | None
+    """What ``predict`` makes of a number beyond the training rows' range; None where it lies within."""
 
     def to_dict(self) -> dict[str, Any]:
         return {**vars(self), "parts": [vars(part) for part in self.parts]}
@@ -78,8 +79,11 @@ class Why:
             f"the parts miss it by {abs(self.missed):.0e}",
             f"  derivative: how {what if not self.is_class else 'the probability'} changes where the cell grows by 1",
         ]  # fmt: skip
-        if self.beyond:
-            lines.append("  the prediction lies beyond the training rows' range; chainrule predict keeps it within")
+        if self.kept is not None:
+            lines += [
+                f"  {self.value:.6g} lies beyond the training rows' range: chainrule predict says {self.kept:.6g};",
+                "  the parts are of the number before it is kept within",
+            ]
         return "\n".join(lines)
 
 
@@ -102,13 +106,13 @@ def explain_row(model: Model, table: Any, row: int) -> Why:
         scale, offset = target.std, target.mean
         found = float(offset + scale * every[0])
         predicted = f"{found:.6g}"
-        beyond = not target.low <= found <= target.high
+        kept = None if target.low <= found <= target.high else float(np.clip(found, target.low, target.high))
     else:
         chosen = int(np.argmax(every)) if len(every) > 1 else int(every[0] > 0.5)
         number = chosen if len(every) > 1 else 0
         if len(every) == 1 and chosen == 0:  # the network gives the second class's probability
             scale, offset = -1.0, 1.0
-        predicted, beyond = str(target.labels([chosen])[0]), False
+        predicted, kept = str(target.labels([chosen])[0]), None
     why = attribute(predicting, x, np.zeros(len(x)), number, encoder.feature_names, "", "")
     return Why(
         source=source,
@@ -120,7 +124,7 @@ def explain_row(model: Model, table: Any, row: int) -> Why:
         parts=tuple(_by_column(encoder, one, source, scale, why.parts)),
         missed=scale * why.missed,
         is_class=target.kind != "regression",
-        beyond=beyond,
+        kept=kept,
     )
 
 
