@@ -21,6 +21,7 @@ from chainrule.errors import TrainingError
 from chainrule.execute import REFERENCE
 from chainrule.explanation.numbers import factor, short, signed
 from chainrule.explanation.paths import Paths
+from chainrule.explanation.scene import as_double
 from chainrule.explanation.waypoints import Trail, fixed
 from chainrule.graph import Graph, Rows, Type, make_constant, make_graph, tree_map
 from chainrule.learn import Objective
@@ -76,7 +77,7 @@ class Predicting:
     width: int
 
     def __post_init__(self) -> None:
-        self.parameters, self.state = tree_map(_double, self.parameters), tree_map(_double, self.state)
+        self.parameters, self.state = tree_map(as_double, self.parameters), tree_map(as_double, self.state)
 
     def _prediction(self, x: Any) -> Any:
         link = nn.get_activation(self.objective.loss.link)
@@ -123,11 +124,6 @@ class Predicting:
         trail = Trail(graph, [x[None, :]], graph.names, graph.inputs[0], (0, column), end_name="prediction")
         assert fixed(graph.inputs[0].shape) == (1, self.width)
         return Paths(trail, most)
-
-
-def _double(value: Any) -> Array:
-    array = np.asarray(value)
-    return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from chainrule.execute import REFERENCE
 from chainrule.explanation.names import Asked, Names
 from chainrule.explanation.paths import Paths
 from chainrule.explanation.scene import Scene, Traced
-from chainrule.explanation.waypoints import Trail, changes_by, fixed
+from chainrule.explanation.waypoints import Trail, changes_by, derivative_by, fixed
 from chainrule.graph import Graph, Node, make_constant, make_input, substitute
 
 Array = np.ndarray[Any, Any]
@@ -213,13 +213,10 @@ class Derivation:
         if not _leads_around(traced.graph.outputs[0], point, source):
             return 0.0
         held = make_input(point.type, "held")
-        (end,) = substitute(traced.graph.outputs, {point: held})
-        (slope,) = backward([end], [make_constant(1.0)], [source])
-        if slope is None:
-            return 0.0
+        ends = tuple(substitute(traced.graph.outputs, {point: held}))
         value = REFERENCE.run(Graph(traced.graph.inputs, (point,)), traced.arrays)[0]
-        found = REFERENCE.run(Graph((*traced.graph.inputs, held), (slope,)), [*traced.arrays, value])[0]
-        return float(np.asarray(found)[self.asked.index])
+        graph = Graph((*traced.graph.inputs, held), ends)
+        return float(derivative_by(graph, [*traced.arrays, value], source)[self.asked.index])
 
     def __str__(self) -> str:
         from chainrule.explanation.text import derivation_text

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.calculus import backward
 from chainrule.errors import TraceError, TrainingError
 from chainrule.execute import REFERENCE
 from chainrule.explanation.attribution import Attribution, explain_prediction
@@ -15,18 +14,16 @@ from chainrule.explanation.derivation import Derivation, RowPart, central_check
 from chainrule.explanation.function import explain_function
 from chainrule.explanation.names import Asked, Names, asked, is_lecture, names_of
 from chainrule.explanation.numbers import signed
-from chainrule.explanation.reading import INPUT, read_by
+from chainrule.explanation.reading import called, read_by
 from chainrule.explanation.scene import Scene, Traced, picked_rows, scene_of
 from chainrule.explanation.update import explain_update
 from chainrule.explanation.values import explain_loss, explain_value
-from chainrule.explanation.waypoints import Trail
-from chainrule.graph import Graph, make_constant, make_input, substitute
+from chainrule.explanation.waypoints import Trail, derivative_by, fixed
+from chainrule.graph import Graph, make_input, substitute
 from chainrule.learn import Objective, Optimizer, Run
 from chainrule.nn import Layer, as_input
 
 Array = np.ndarray[Any, Any]
-AT_ONCE = 1_000
-"""A row is looked at by itself: of more rows than this, only their sum and the largest."""
 
 
 def explain(
@@ -116,7 +113,7 @@ def _explained(scene: Scene, of: str, optimizer: Optimizer | None, most: int) ->
     lecture = is_lecture(of)
     names = names_of(scene.objective.network, scene.leaves, lecture)
     one = scene.all_rows if scene.whole else scene.traced(0)
-    points = {name: tuple(int(d) for d in node.shape) for name, node in one.points.items()}  # type: ignore[arg-type]
+    points = {name: fixed(node.shape) for name, node in one.points.items()}
     what = asked(of, scene.leaves, points, names)
     if what.kind == "loss":
         return explain_loss(scene, names)
@@ -162,18 +159,10 @@ def _gradient(scene: Scene, what: Asked, names: Names, most: int) -> Derivation:
         at = float(scene.leaves[what.name][what.index])
         found.check = central_check(data_part, at, lambda number: scene.value_at(what.name, what.index, number))
     else:
-        found.value = _slope(trail)
+        found.value = float(derivative_by(trail.graph, trail.arrays, trail.source)[trail.index])
         at, moved = _held(trail)
         found.check = central_check(found.value, at, moved)
     return found
-
-
-def _slope(trail: Trail) -> float:
-    """Return the derivative of the end by the source's element, by backpropagation."""
-    (slope,) = backward([trail.end], [make_constant(1.0)], [trail.source])
-    if slope is None:
-        return 0.0
-    return float(np.asarray(REFERENCE.run(Graph(trail.graph.inputs, (slope,)), trail.arrays)[0])[trail.index])
 
 
 def _held(trail: Trail) -> tuple[float, Callable[[float], float]]:
@@ -205,8 +194,4 @@ def _about(what: Asked, names: Names, traced: Traced) -> str:
     before = read_by(traced, what.name)
     if before is None or len(what.index) != 2 or f"{layer}.net" not in traced.points:
         return ""
-    first = names.input(what.index[0])
-    if before != INPUT:
-        inner, _, end = before.rpartition(".")
-        first = names.unit(inner, what.index[0]) if end == "out" else f"{before}[{what.index[0]}]"
-    return f"{label}: {first} → {names.unit(layer, what.index[1])}"
+    return f"{label}: {called(names, before, what.index[0])} → {names.unit(layer, what.index[1])}"

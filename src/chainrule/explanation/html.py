@@ -60,9 +60,8 @@ def _rows(d: Derivation) -> list[str]:
     if not d.by_row:
         return []
     shown, others = largest([part.part for part in d.by_row], MOST)
-    number = (lambda r: d.scene.rows[r]) if d.scene.rows is not None else (lambda r: r)
     rows = [
-        [str(number(r)), short(d.by_row[r].share, 6), factor(d.by_row[r].slope), signed(d.by_row[r].part)]
+        [str(d.scene.number(r)), short(d.by_row[r].share, 6), factor(d.by_row[r].slope), signed(d.by_row[r].part)]
         for r in shown
     ]
     if others:
@@ -76,7 +75,7 @@ def _paths(d: Derivation) -> list[str]:
     paths = d.paths
     few = paths.count <= FEW
     stories = [told(d, path) for path in (paths.top(FEW) if few else list(paths)[:MOST])]
-    row = d.scene.rows[d.row] if d.scene.rows is not None else d.row
+    row = d.scene.number(d.row)
     whose = f" of row {row} (its own loss)" if d.by_row else ""
     caption = f"{paths.count:,} path{'s' if paths.count != 1 else ''}{whose}: multiply along a path, add across paths"
     if not few:

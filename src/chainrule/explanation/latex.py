@@ -16,7 +16,7 @@ def derivation_latex(d: Derivation) -> str:
     lines = [rf"{symbol(d.title)} &= {latex_number(d.value)}"]
     if d.trail is not None and not d.too_large and 0 < d.paths.count <= FEW:
         stories = [told(d, path) for path in d.paths.top(FEW)]
-        row = d.scene.rows[d.row] if d.scene.rows is not None else d.row
+        row = d.scene.number(d.row)
         whole = symbol(d.title)
         own = symbol(d.title.replace("∂E/", f"∂E_{row}/")) if d.by_row else whole  # of one row's own loss
         lines = [

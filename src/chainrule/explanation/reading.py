@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chainrule.explanation.names import Names
 from chainrule.explanation.scene import Traced
 
 INPUT = "x"
@@ -20,3 +21,11 @@ def read_by(traced: Traced, weight: str) -> str | None:
     if left is traced.x:
         return INPUT
     return next((name for name, point in traced.points.items() if point is left), None)
+
+
+def called(names: Names, before: str, column: int) -> str:
+    """Return what a column of what is read is called: a column of the data, a unit, or an element of a value."""
+    if before == INPUT:
+        return names.input(column)
+    layer, _, kind = before.rpartition(".")
+    return names.unit(layer, column) if kind == "out" else f"{before}[{column}]"

@@ -10,20 +10,10 @@ from typing import Any
 import numpy as np
 
 from chainrule import ops
-from chainrule.calculus import backward
 from chainrule.errors import TrainingError, TypeMismatch
 from chainrule.execute import REFERENCE
-from chainrule.explanation.waypoints import changes_by, fixed
-from chainrule.graph import (
-    Graph,
-    Node,
-    as_array,
-    flatten,
-    leaf_names,
-    make_constant,
-    make_graph,
-    tree_map,
-)
+from chainrule.explanation.waypoints import changes_by, derivative_by
+from chainrule.graph import Graph, Node, as_array, flatten, leaf_names, make_graph, tree_map
 from chainrule.learn import Objective, Run
 from chainrule.learn.data import make_rows, normalized
 from chainrule.learn.objective import part
@@ -69,9 +59,9 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.parameters, self.state, self.settings, self.weight = (
-            tree_map(_double, tree) for tree in (self.parameters, self.state or {}, self.settings or {}, self.weight)
+            tree_map(as_double, tree) for tree in (self.parameters, self.state or {}, self.settings or {}, self.weight)
         )
-        self.x, self.y = _double(self.x), _double(self.y)
+        self.x, self.y = as_double(self.x), as_double(self.y)
 
     @property
     def count(self) -> int:
@@ -117,11 +107,6 @@ class Scene:
         """The mean loss over all rows, as a graph."""
         return self.traced(None)
 
-    @cached_property
-    def loss(self) -> float:
-        """The mean loss over all rows."""
-        return float(REFERENCE.run(self.all_rows.graph, self.all_rows.arrays)[0])
-
     def row_shares(self) -> Array:
         """Return how much the loss of each row counts: its weight over the number of rows."""
         shares: Array = self.weight / self.count
@@ -130,11 +115,11 @@ class Scene:
     def gradient(self, name: str) -> Array:
         """Return ∂F/∂θ of the data's part, for one parameter."""
         traced = self.all_rows
-        node = traced.parameters[name]
-        (found,) = backward(traced.graph.outputs, [make_constant(1.0)], [node])
-        if found is None:
-            return np.zeros(fixed(node.shape))
-        return np.asarray(REFERENCE.run(Graph(traced.graph.inputs, (found,)), traced.arrays)[0])
+        return derivative_by(traced.graph, traced.arrays, traced.parameters[name])
+
+    def number(self, place: int) -> int:
+        """Return the number of a row of this scene among all rows."""
+        return int(self.rows[place]) if self.rows is not None else place
 
     def by_row(self, name: str, index: tuple[int, ...]) -> Array:
         """Return the derivative of each row's own loss by one element of a parameter."""
@@ -155,12 +140,8 @@ class Scene:
             numbers = self.penalty_settings(number)
             graph = make_graph(lambda p, n=numbers, q=penalty: q.value(p, n), self.parameters)
             node = dict(zip(self.names, graph.inputs, strict=True))[name]
-            (slope,) = backward(graph.outputs, [make_constant(1.0)], [node])
-            value = 0.0
-            if slope is not None:
-                arrays = flatten(self.parameters)[0]
-                value = float(np.asarray(REFERENCE.run(Graph(graph.inputs, (slope,)), arrays)[0])[index])
-            found.append((f"penalty{number}", value))
+            slope = derivative_by(graph, flatten(self.parameters)[0], node)
+            found.append((f"penalty{number}", float(slope[index])))
         return found
 
     def penalty_settings(self, number: int) -> dict[str, Any]:
@@ -175,7 +156,7 @@ class Scene:
         return float(REFERENCE.run_prepared(traced.graph, [*leaves, *traced.arrays[len(leaves) :]])[0])
 
 
-def _double(value: Any) -> Any:
+def as_double(value: Any) -> Any:
     """Return floats in double precision; whole numbers (classes) as they are."""
     array = np.asarray(value)
     return array.astype(np.float64) if array.dtype.kind == "f" else array

@@ -10,7 +10,7 @@ import numpy as np
 from chainrule.explanation.derivation import Derivation
 from chainrule.explanation.numbers import factor, short, signed
 from chainrule.explanation.paths import Link, Path
-from chainrule.explanation.reading import INPUT, read_by
+from chainrule.explanation.reading import called, read_by
 from chainrule.explanation.waypoints import SOURCE
 
 FEW = 16
@@ -61,8 +61,7 @@ def _unit(d: Derivation, link: Link) -> str:
         return "E"
     if kind in ("net", "out") and len(index) == 2:
         unit = d.names.unit(layer, index[1])
-        row = d.scene.rows[index[0]] if d.scene.rows is not None else index[0]
-        return f"{unit} (row {row})" if d.scene.whole else unit
+        return f"{unit} (row {d.scene.number(index[0])})" if d.scene.whole else unit
     return d.names.element(name, index)
 
 
@@ -99,7 +98,7 @@ def _name_of_factor(d: Derivation, link: Link) -> str:
     if before is None:
         return ""
     if link.edge.start == SOURCE:
-        return _input_name(d, before, d.asked.index[0]) if d.asked.name == own and index[1] == d.asked.index[1] else ""
+        return called(d.names, before, d.asked.index[0]) if d.asked.name == own and index[1] == d.asked.index[1] else ""
     start, at = _point(d, link.edge.start, link.start)
     if start != before or len(at) != 2 or d.scene.leaves[own][at[1], index[1]] != link.factor:
         return ""
@@ -116,14 +115,6 @@ def _use(d: Derivation, link: Link) -> int:
     assert d.trail is not None
     first = [edge for edge in d.trail.edges if edge.start == SOURCE]
     return next(number for number, edge in enumerate(first, 1) if edge is link.edge)
-
-
-def _input_name(d: Derivation, before: str, column: int) -> str:
-    """Return what a column of a layer's input is called."""
-    if before == INPUT:
-        return d.names.input(column)
-    layer, _, kind = before.rpartition(".")
-    return d.names.unit(layer, column) if kind == "out" else f"{before}[{column}]"
 
 
 def factored(d: Derivation) -> tuple[str, str]:
@@ -144,13 +135,13 @@ def factored(d: Derivation) -> tuple[str, str]:
     moved = float(first[0].factors[unit, 0])
     delta = float(d.paths.weights[first[0].end][unit])
     before = read_by(d.traced, d.asked.name) if kind == "weight" else None
-    called = "1" if kind == "bias" else "input" if before is None else _input_name(d, before, d.asked.index[0])
+    input_ = "1" if kind == "bias" else "input" if before is None else called(d.names, before, d.asked.index[0])
     inner = _delta(d, layer, unit, first[0].end)
     if inner is not None and _equal(inner[2] * moved, d.paths.total):
-        return f"{inner[0]} · {called}", f"{inner[1]} × {factor(moved)}"
+        return f"{inner[0]} · {input_}", f"{inner[1]} × {factor(moved)}"
     if not _equal(delta * moved, d.paths.total):
         return "", ""
-    return f"δ_{d.names.unit(layer, unit)} · {called}", f"{signed(delta)} × {factor(moved)}"
+    return f"δ_{d.names.unit(layer, unit)} · {input_}", f"{signed(delta)} × {factor(moved)}"
 
 
 def _equal(told: float, value: float) -> bool:
@@ -171,9 +162,9 @@ def _delta(d: Derivation, layer: str, unit: int, net: int) -> tuple[str, str, fl
         return None
     deltas = [float(v) for v in d.paths.weights[nexts[0].end]]
     weights = [float(row[unit]) for row in nexts[0].factors]
-    called = [d.names.parameter(f"{name}.weight", (unit, k)) for k in range(len(weights))]
+    weight_names = [d.names.parameter(f"{name}.weight", (unit, k)) for k in range(len(weights))]
     slope = float(own[0].factors[unit] if own[0].is_diagonal else own[0].factors[unit, unit])
-    formula = " + ".join(f"δ_{d.names.unit(name, k)}·{called[k]}" for k in range(len(weights)))
+    formula = " + ".join(f"δ_{d.names.unit(name, k)}·{weight_names[k]}" for k in range(len(weights)))
     numbers = " ".join(f"{signed(delta)}·{short(w)}" for delta, w in zip(deltas, weights, strict=True))
     total = sum(delta * w for delta, w in zip(deltas, weights, strict=True)) * slope
     return f"({formula}) · ∂{d.names.unit(layer, unit)}/∂net", f"({numbers}) × {factor(slope)}", total

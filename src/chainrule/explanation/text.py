@@ -60,7 +60,7 @@ def _rows(d: Derivation) -> list[str]:
     for r in shown:
         part = d.by_row[r]
         lines.append(
-            f"  row {_row_number(d, r):<8} {short(part.share, 6):>12} × {factor(part.slope):>12} = {signed(part.part)}"
+            f"  row {d.scene.number(r):<8} {short(part.share, 6):>12} × {factor(part.slope):>12} = {signed(part.part)}"
         )
     if others:
         rest = sum(d.by_row[r].part for r in others)
@@ -69,16 +69,12 @@ def _rows(d: Derivation) -> list[str]:
     return lines
 
 
-def _row_number(d: Derivation, place: int) -> int:
-    return int(d.scene.rows[place]) if d.scene.rows is not None else place
-
-
 def _paths(d: Derivation) -> list[str]:
     """All paths, where there are few; else a cut for each layer, the Jacobians, and the largest paths."""
     if d.too_large:
         return [*_cuts(d), "", *_note(d.too_large)]
     paths = d.paths
-    where = f", of row {_row_number(d, d.row)} (its own loss)" if d.by_row else ""
+    where = f", of row {d.scene.number(d.row)} (its own loss)" if d.by_row else ""
     lines: list[str] = []
     if paths.count == 0:
         return [

@@ -11,7 +11,7 @@ from chainrule.execute import REFERENCE
 from chainrule.explanation.derivation import Derivation
 from chainrule.explanation.names import Asked, Names
 from chainrule.explanation.numbers import factor, percent, short, signed
-from chainrule.explanation.reading import INPUT, read_by
+from chainrule.explanation.reading import INPUT, called, read_by
 from chainrule.explanation.scene import Scene, Traced
 from chainrule.graph import Graph, Node, flatten, make_graph
 
@@ -65,12 +65,9 @@ def _net(
     before = read_by(traced, f"{layer}.weight")
     if before is None or unit >= weight.shape[1]:
         return "", "", []
-    if before == INPUT:
-        given, labels = scene.x[row].reshape(-1), [names.input(i) for i in range(len(weight))]
-    else:
-        given = np.asarray(values[traced.points[before]])[row].reshape(-1)
-        name, _, kind = before.rpartition(".")
-        labels = [names.unit(name, i) if kind == "out" else f"{before}[{i}]" for i in range(len(weight))]
+    source = scene.x if before == INPUT else np.asarray(values[traced.points[before]])
+    given = source[row].reshape(-1)
+    labels = [called(names, before, i) for i in range(len(weight))]
     terms = given * weight[:, unit]
     bias = scene.leaves.get(f"{layer}.bias")
     total = float(terms.sum()) + (0.0 if bias is None else float(bias[unit]))
@@ -78,11 +75,11 @@ def _net(
         return "", "", []
     order = np.argsort(-np.abs(terms), kind="stable")
     shown = sorted(order[:MOST_TERMS].tolist()) if len(order) > MOST_TERMS else range(len(order))
-    called = [
+    own = [
         names.parameter(f"{layer}.weight", (i, unit)) if names.lecture else f"w[{i},{unit}]" for i in range(len(terms))
     ]
     lines = [
-        f"  {called[i]:<12} {factor(weight[i, unit]):>12} × {labels[i]:<18} {factor(given[i]):>12} = {signed(terms[i])}"
+        f"  {own[i]:<12} {factor(weight[i, unit]):>12} × {labels[i]:<18} {factor(given[i]):>12} = {signed(terms[i])}"
         for i in shown
     ]
     rest = [i for i in range(len(terms)) if i not in set(shown)]
@@ -106,7 +103,7 @@ def explain_loss(scene: Scene, names: Names) -> Derivation:
     if scene.count > 1:
         order = np.argsort(-np.abs(parts), kind="stable")[:MOST_TERMS]
         for r in order.tolist():
-            place = scene.rows[r] if scene.rows is not None else r
+            place = scene.number(r)
             lines.append(
                 f"  row {place:<8} loss {factor(losses[r]):>12} × {short(float(scene.row_shares()[r]), 6)} = "
                 f"{signed(float(parts[r]))}  ({percent(parts[r] / value) if value else '–'})"

@@ -60,11 +60,6 @@ class Edge:
     def is_diagonal(self) -> bool:
         return self.factors.ndim == 1
 
-    def after(self, sums: Array) -> Array:
-        """Return what arrives over this edge of something that its start has."""
-        result: Array = self.factors * sums if self.is_diagonal else self.factors @ sums
-        return result
-
     def ways(self) -> Array:
         """Return 1 wherever there is a way, else 0."""
         return np.ones(self.factors.shape, int) if self.present is None else self.present.astype(int)
@@ -280,6 +275,14 @@ def multiplied_by(out: Node, start: Node) -> Node | None:
         (node,) = inner
     whole = node.op.name == "matmul" and node.operands[0] is start and node.operands[1] not in after
     return node.operands[1] if whole and start.shape[:1] == (1,) and node.shape == out.shape else None
+
+
+def derivative_by(graph: Graph, arrays: Sequence[Array], node: Node) -> Array:
+    """Return the derivative of a graph's one output by a node; zeros where it does not depend on it."""
+    (slope,) = backward(graph.outputs, [make_constant(1.0)], [node])
+    if slope is None:
+        return np.zeros(fixed(node.shape))
+    return np.asarray(REFERENCE.run(Graph(graph.inputs, (slope,)), arrays)[0])
 
 
 def fixed(shape: Shape) -> tuple[int, ...]:

@@ -46,7 +46,7 @@ class Section:
 def sections(example: WorkedExample) -> list[Section]:
     """Return the example's numbers by section: forward, error, backward, update."""
     s, setup = example.first, example.setup
-    h, o = s.values["hidden1.out"][0], s.values["output.out"][0]
+    o = s.values["output.out"][0]
     forward = []
     for letter, layer, given in (("h", "hidden1", "i"), ("o", "output", "h")):
         for unit in range(s.values[f"{layer}.net"].shape[1]):
@@ -82,7 +82,6 @@ def sections(example: WorkedExample) -> list[Section]:
     update = [
         Item(f"{w}+", f"{w}⁺", f"{w} − {setup.learning_rate:g} · ∂E/∂{w}", s.weight(w, "after")) for w in setup.places
     ]
-    assert len(h) == setup.hidden
     return [
         Section("forward", tuple(forward)), Section("error", tuple(error)), Section("backward", tuple(backward)),
         Section("update", tuple(update)),
