@@ -36,11 +36,18 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter that a layer needs: its shape, how it starts, and its role (weight, bias, gain or shift)."""
+    """A parameter that a layer needs: its shape, how it starts, its role (weight, bias, gain or shift), its training.
+
+    ``rate`` multiplies the learning rate and ``decay`` the weight decay of this parameter; a ``frozen`` one stays as it
+    starts.
+    """
 
     shape: tuple[int, ...]
     initializer: str | Initializer
     role: str = "weight"
+    rate: float = 1.0
+    decay: float = 1.0
+    frozen: bool = False
 
 
 @dataclass(frozen=True)
