@@ -15,7 +15,7 @@ from chainrule.execute import REFERENCE
 from chainrule.explanation.names import Asked, Names
 from chainrule.explanation.paths import Paths
 from chainrule.explanation.scene import Scene, Traced
-from chainrule.explanation.waypoints import Trail, changes_by, derivative_by, fixed
+from chainrule.explanation.waypoints import Trail, changes_by, derivative_by, fixed, misreading
 from chainrule.graph import Graph, Node, make_constant, make_input, substitute
 
 Array = np.ndarray[Any, Any]
@@ -190,14 +190,15 @@ class Derivation:
         traced = self.scene.all_rows
         points = [traced.points[name] for name in self.layers]
         source = self._source(traced.parameters, traced.points)
-        slopes = backward(traced.graph.outputs, [make_constant(1.0)], points)
+        misread = self.scene.misread(traced.parameters)
+        slopes = misreading(backward(traced.graph.outputs, [make_constant(1.0)], points), misread)
         known = [slope for slope in slopes if slope is not None]
         found = iter(REFERENCE.run(Graph(traced.graph.inputs, tuple(known)), traced.arrays))
         weights = [
             np.zeros(fixed(p.shape)) if s is None else np.asarray(next(found))
             for p, s in zip(points, slopes, strict=True)
         ]
-        reached = changes_by(traced.graph, traced.arrays, points, source, self.asked.index)
+        reached = changes_by(traced.graph, traced.arrays, points, source, self.asked.index, misread)
         return dict(zip(self.layers, zip(reached, weights, strict=True), strict=True))
 
     def _unit_label(self, name: str, unit: int) -> str:
@@ -216,7 +217,11 @@ class Derivation:
         ends = tuple(substitute(traced.graph.outputs, {point: held}))
         value = REFERENCE.run(Graph(traced.graph.inputs, (point,)), traced.arrays)[0]
         graph = Graph((*traced.graph.inputs, held), ends)
-        return float(derivative_by(graph, [*traced.arrays, value], source)[self.asked.index])
+        return float(
+            derivative_by(graph, [*traced.arrays, value], source, self.scene.misread(traced.parameters))[
+                self.asked.index
+            ]
+        )
 
     def __str__(self) -> str:
         from chainrule.explanation.text import derivation_text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from chainrule.execute import REFERENCE
 from chainrule.explanation.attribution import Attribution, explain_prediction
 from chainrule.explanation.derivation import Derivation, RowPart, central_check
 from chainrule.explanation.function import explain_function
+from chainrule.explanation.mistake import mistake_note, updated_first
 from chainrule.explanation.names import Asked, Names, asked, is_lecture, names_of
 from chainrule.explanation.numbers import signed
 from chainrule.explanation.reading import called, read_by
 from chainrule.explanation.scene import Scene, Traced, picked_rows, scene_of
-from chainrule.explanation.update import explain_update
+from chainrule.explanation.update import explain_update, unmoved
 from chainrule.explanation.values import explain_loss, explain_value
 from chainrule.explanation.waypoints import Trail, derivative_by, fixed
 from chainrule.graph import Graph, make_input, substitute
@@ -34,6 +36,9 @@ def explain(
     step: int | None = None,
     parameters: Any = None,
     optimizer: Optimizer | None = None,
+    using: str = "old",
+    bias: str = "unit",
+    training: bool = False,
     most: int = 20,
 ) -> Any:
     """Explain one number: its formula, its operands, the paths of the chain rule that make it up, a check, the update.
@@ -52,6 +57,11 @@ def explain(
             and batch statistics too.
         parameters: of an objective: the parameters; left out, those that seed 0 begins with.
         optimizer: of an objective: shows the update that it makes.
+        using: ``"old"``; or ``"updated"``, a famous mistake on purpose: a backward pass through weights that the
+            optimizer has updated already.
+        bias: of an objective: each unit's own is learned (``"unit"``), each layer's one (``"tied"``), or none
+            (``"frozen"``, as in the lecture).
+        training: with ``step`` and ``rows``: the rows as that step saw them, under its dropout masks.
         most: so many paths are listed, the largest first.
 
     Returns:
@@ -77,10 +87,16 @@ def explain(
             raise TrainingError(f"most is {most!r}; it must be a whole number of paths of at least 1")
         if of.strip().startswith("prediction"):
             return _prediction(subject, data[0] if data else None, of.strip(), rows)
-        scene = scene_of(subject, data[0] if data else None, rows, step, parameters)
+        _one_of("using", using, ("old", "updated"))
+        _one_of("bias", bias, ("unit", "tied", "frozen"))
+        scene = scene_of(subject, data[0] if data else None, rows, step, parameters, training, bias == "tied")
         if isinstance(subject, Run) and step is not None and rows is None and not data:
             optimizer = optimizer or subject.optimizer  # the very step that the run took
-        return _explained(scene, of, optimizer, most)
+        if using == "updated":
+            if optimizer is None:
+                raise TrainingError("using='updated' needs the optimizer that updates: optimizer=cr.learn.SGD(0.5)")
+            scene.updated = updated_first(scene, optimizer)
+        return _explained(scene, of, optimizer, most, frozen=bias == "frozen")
     if isinstance(subject, Layer):
         raise TrainingError(
             "a network alone has no loss.\n"
@@ -89,9 +105,16 @@ def explain(
         )
     if not callable(subject):
         raise TraceError(f"explain takes an objective, a run, or a function with its arguments, not {subject!r:.60}")
-    if rows is not None or step is not None or parameters is not None or optimizer is not None:
-        raise TraceError("rows, step, parameters and optimizer belong to objectives and runs, not to a function")
+    if rows is not None or step is not None or parameters is not None or optimizer is not None or training:
+        raise TraceError(
+            "rows, step, parameters, optimizer and training belong to objectives and runs, not to a function"
+        )
     return explain_function(subject, data, of=of, most=most)
+
+
+def _one_of(name: str, value: Any, known: Sequence[str]) -> None:
+    if value not in known:
+        raise TrainingError(f"{name} is {value!r}; it is one of {', '.join(known)}")
 
 
 def _prediction(subject: Objective | Run, data: Any, of: str, rows: Sequence[int] | None) -> Attribution:
@@ -109,7 +132,7 @@ def _prediction(subject: Objective | Run, data: Any, of: str, rows: Sequence[int
     return explain_prediction(subject, x, base, of, int(row), len(subject.training["x"]))
 
 
-def _explained(scene: Scene, of: str, optimizer: Optimizer | None, most: int) -> Derivation:
+def _explained(scene: Scene, of: str, optimizer: Optimizer | None, most: int, frozen: bool = False) -> Derivation:
     lecture = is_lecture(of)
     names = names_of(scene.objective.network, scene.leaves, lecture)
     one = scene.all_rows if scene.whole else scene.traced(0)
@@ -121,7 +144,8 @@ def _explained(scene: Scene, of: str, optimizer: Optimizer | None, most: int) ->
         return explain_value(scene, what, names)
     derivation = _gradient(scene, what, names, most)
     if optimizer is not None and what.name in scene.leaves:
-        derivation.update = explain_update(scene, what, optimizer, derivation.value)
+        stays = frozen and what.name.rpartition(".")[2] == "bias"
+        derivation.update = unmoved(scene, what) if stays else explain_update(scene, what, optimizer, derivation.value)
     return derivation
 
 
@@ -147,7 +171,7 @@ def _gradient(scene: Scene, what: Asked, names: Names, most: int) -> Derivation:
         if scene.count > 1 and not scene.whole:
             raise TrainingError(f"{what.name} has a value for each of {scene.count} rows: choose one with rows=[…]")
         value = 0.0
-    if names.lecture and is_parameter and what.name.endswith(".bias") and len(scene.leaves[what.name]) > 1:
+    if names.lecture and is_parameter and what.name.endswith(".bias") and scene.leaves[what.name].size > 1:
         whole = float(scene.gradient(what.name).sum())
         notes.append(f"this is one unit's own bias; of one bias for its whole layer the derivative is {signed(whole)}")
     trail, traced = _trail(scene, what, row)
@@ -157,11 +181,19 @@ def _gradient(scene: Scene, what: Asked, names: Names, most: int) -> Derivation:
     )  # fmt: skip
     if is_parameter:
         at = float(scene.leaves[what.name][what.index])
-        found.check = central_check(data_part, at, lambda number: scene.value_at(what.name, what.index, number))
+        exact = data_part
+        if scene.updated is not None:
+            exact = float(replace(scene, updated=None).gradient(what.name)[what.index])
+        found.check = central_check(exact, at, lambda number: scene.value_at(what.name, what.index, number))
+        if scene.updated is not None:
+            found.notes, found.check = (*found.notes, mistake_note(data_part, found.check)), None
     else:
-        found.value = float(derivative_by(trail.graph, trail.arrays, trail.source)[trail.index])
+        exact = float(derivative_by(trail.graph, trail.arrays, trail.source)[trail.index])
+        found.value = float(derivative_by(trail.graph, trail.arrays, trail.source, trail.misread)[trail.index])
         at, moved = _held(trail)
-        found.check = central_check(found.value, at, moved)
+        found.check = central_check(exact, at, moved)
+        if scene.updated is not None:
+            found.notes, found.check = (*found.notes, mistake_note(found.value, found.check)), None
     return found
 
 
@@ -182,7 +214,8 @@ def _held(trail: Trail) -> tuple[float, Callable[[float], float]]:
 def _trail(scene: Scene, what: Asked, row: int) -> tuple[Trail, Traced]:
     traced = scene.all_rows if scene.whole else scene.traced(row)
     source = traced.parameters[what.name] if what.name in traced.parameters else traced.points[what.name]
-    return Trail(traced.graph, traced.arrays, traced.points, source, what.index), traced
+    misread = scene.misread(traced.parameters)
+    return Trail(traced.graph, traced.arrays, traced.points, source, what.index, misread=misread), traced
 
 
 def _about(what: Asked, names: Names, traced: Traced) -> str:

@@ -38,7 +38,9 @@ def derivation_html(d: Derivation) -> str:
         parts.append(f"<p>{told_as}, by {escape(name)}: {escape(signed(amount))}</p>")
     if d.update is not None:
         parts.append(
-            f"<p>update: {escape(d.update.rule)} = {escape(d.update.substituted)} = {short(d.update.after)}</p>"
+            "<p>update: "
+            + " = ".join(escape(t) for t in (d.update.rule, d.update.substituted, short(d.update.after)) if t)
+            + "</p>"
         )
         parts += [f"<p>{escape(name)}: {escape(signed(amount))}</p>" for name, amount in d.update.parts]
     parts += [f"<p><em>{escape(note)}</em></p>" for note in d.notes]

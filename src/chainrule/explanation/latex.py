@@ -54,6 +54,8 @@ def _name(text: str) -> str:
         return rf"\mathit{{{found[1]}}}_{{{found[2]}_{{{found[3]}}}}}"
     if found := re.fullmatch(r"([a-zA-Z])_(\d+|r)", text):
         return f"{found[1]}_{{{found[2]}}}"
+    if text.endswith("⁺"):
+        return rf"{_name(text.removesuffix('⁺'))}^{{+}}"
     if found := re.fullmatch(r"([a-zA-Z])(\d+)", text):
         return f"{found[1]}_{{{found[2]}}}"
     if re.fullmatch(r"[A-Za-z]", text):

@@ -57,7 +57,7 @@ class Names:
         layer, _, kind = name.rpartition(".")
         if self.lecture and layer in (self.hidden_name, self.output_name):
             if kind == "bias":
-                return f"b_{self.unit(layer, index[0])}"
+                return f"b_{self.unit(layer, index[0])}" if index else f"b{1 if layer == self.hidden_name else 2}"
             if kind == "weight" and len(index) == 2:
                 first = self.inputs * self.hidden if layer == self.output_name else 0
                 wide = self.hidden if layer == self.output_name else self.inputs
@@ -168,9 +168,13 @@ def _from_lecture(
         )
     if found := re.fullmatch(r"b_([ho])(\d+)", name):
         count = names.hidden if found[1] == "h" else outputs
-        return f"{hidden if found[1] == 'h' else output}.bias", (_counted(name, found[1], int(found[2]), count),)
+        layer, at = hidden if found[1] == "h" else output, _counted(name, found[1], int(found[2]), count)
+        if not np.ndim(parameters[f"{layer}.bias"]):
+            raise TrainingError(f"{name}: the units share one bias here; ask for b{1 if layer == hidden else 2}")
+        return f"{layer}.bias", (at,)
     if found := re.fullmatch(r"b([12])", name):
-        return f"{hidden if found[1] == '1' else output}.bias", index or (0,)
+        own = f"{hidden if found[1] == '1' else output}.bias"
+        return own, index or (0,) * np.ndim(parameters[own])
     if found := re.fullmatch(r"(?:(net|out)_)?([ho])(\d+)", name):
         layer, count = (hidden, names.hidden) if found[2] == "h" else (output, outputs)
         return f"{layer}.{found[1] or 'out'}", (_counted(name, found[2], int(found[3]), count),)

@@ -12,7 +12,7 @@ import numpy as np
 from chainrule import ops
 from chainrule.errors import TrainingError, TypeMismatch
 from chainrule.execute import REFERENCE
-from chainrule.explanation.waypoints import changes_by, derivative_by
+from chainrule.explanation.waypoints import Misread, changes_by, derivative_by
 from chainrule.graph import Graph, Node, as_array, flatten, leaf_names, make_graph, tree_map
 from chainrule.learn import Objective, Run
 from chainrule.learn.data import make_rows, normalized
@@ -56,12 +56,23 @@ class Scene:
     run: Run | None = None
     begun: bool = False
     """Are the parameters those that seed 0 begins with, since none were given?"""
+    positions: Array | None = None
+    """Where the rows are in their batch, which dropout masks depend on (None: the rows are the batch)."""
+    tied: bool = False
+    """Has each layer one bias for all its units? Its parameter is then one number."""
+    updated: Mapping[str, Array] | None = None
+    """What the backward computation reads in the place of the parameters, on purpose (mistake.py)."""
 
     def __post_init__(self) -> None:
         self.parameters, self.state, self.settings, self.weight = (
             tree_map(as_double, tree) for tree in (self.parameters, self.state or {}, self.settings or {}, self.weight)
         )
         self.x, self.y = as_double(self.x), as_double(self.y)
+        self.units = dict[str, int]()
+        if self.tied:
+            self.parameters, self.units = tied_biases(self.parameters)
+        if self.positions is None:
+            self.positions = np.arange(self.count)
 
     @property
     def count(self) -> int:
@@ -81,7 +92,12 @@ class Scene:
     def leaves(self) -> dict[str, Array]:
         return dict(zip(self.names, flatten(self.parameters)[0], strict=True))
 
-    def row_losses(self, parameters: Any, x: Any, y: Any, positions: Array) -> Any:
+    def row_losses(self, parameters: Any, x: Any, y: Any, places: Array | None = None) -> Any:
+        """Return the loss of each row; ``places`` are those of the rows in this scene (None: all)."""
+        assert self.positions is not None
+        positions = self.positions if places is None else self.positions[places]
+        for name, units in self.units.items():
+            parameters = {**parameters, name: ops.broadcast_to(parameters[name], (units,))}
         scope = Scope(
             parameters, state=self.state, settings=self.settings, training=self.training, key=self.key,
             rows=positions.astype(np.uint32),
@@ -90,11 +106,11 @@ class Scene:
 
     def traced(self, row: int | None) -> Traced:
         """Return the loss of one row, or (``row`` is None) the weighted mean over all."""
-        positions = np.arange(self.count) if row is None else np.array([row])
-        x, y, weight = self.x[positions], self.y[positions], self.weight[positions]
+        places = np.arange(self.count) if row is None else np.array([row])
+        x, y, weight = self.x[places], self.y[places], self.weight[places]
 
         def loss(parameters: Any, x: Any, y: Any) -> Any:
-            losses = self.row_losses(parameters, x, y, positions)
+            losses = self.row_losses(parameters, x, y, places)
             return ops.sum_(losses) if row is not None else ops.sum_(losses * weight) / float(self.count)
 
         graph = make_graph(loss, self.parameters, x, y)
@@ -115,7 +131,11 @@ class Scene:
     def gradient(self, name: str) -> Array:
         """Return ∂F/∂θ of the data's part, for one parameter."""
         traced = self.all_rows
-        return derivative_by(traced.graph, traced.arrays, traced.parameters[name])
+        return derivative_by(traced.graph, traced.arrays, traced.parameters[name], self.misread(traced.parameters))
+
+    def misread(self, nodes: Mapping[str, Node]) -> Misread:
+        """Return what the backward computation reads in the place of some parameters."""
+        return {nodes[name]: value for name, value in (self.updated or {}).items() if name in nodes}
 
     def number(self, place: int) -> int:
         """Return the number of a row of this scene among all rows."""
@@ -123,25 +143,24 @@ class Scene:
 
     def by_row(self, name: str, index: tuple[int, ...]) -> Array:
         """Return the derivative of each row's own loss by one element of a parameter."""
-        positions = np.arange(self.count)
         leaves, _ = flatten(self.parameters)
-
-        def losses(parameters: Any, x: Any, y: Any) -> Any:
-            return self.row_losses(parameters, x, y, positions)
-
-        graph = make_graph(losses, self.parameters, self.x, self.y)
-        node = dict(zip(self.names, graph.inputs, strict=False))[name]
-        return changes_by(graph, [*leaves, self.x, self.y], graph.outputs, node, index)[0]
+        graph = make_graph(self.row_losses, self.parameters, self.x, self.y)
+        nodes = dict(zip(self.names, graph.inputs, strict=False))
+        arrays = [*leaves, self.x, self.y]
+        return changes_by(graph, arrays, graph.outputs, nodes[name], index, self.misread(nodes))[0]
 
     def penalties(self, name: str, index: tuple[int, ...]) -> list[tuple[str, float]]:
         """Return what each penalty adds to the derivative by one element of a parameter."""
+        return [(label, float(slope[index])) for label, slope in self.penalty_slopes(name)]
+
+    def penalty_slopes(self, name: str) -> list[tuple[str, Array]]:
+        """Return the derivative of each penalty by a parameter."""
         found = []
         for number, penalty in enumerate(self.objective.penalty, 1):
             numbers = self.penalty_settings(number)
             graph = make_graph(lambda p, n=numbers, q=penalty: q.value(p, n), self.parameters)
             node = dict(zip(self.names, graph.inputs, strict=True))[name]
-            slope = derivative_by(graph, flatten(self.parameters)[0], node)
-            found.append((f"penalty{number}", float(slope[index])))
+            found.append((f"penalty{number}", derivative_by(graph, flatten(self.parameters)[0], node)))
         return found
 
     def penalty_settings(self, number: int) -> dict[str, Any]:
@@ -162,19 +181,46 @@ def as_double(value: Any) -> Any:
     return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
+def tied_biases(parameters: Any) -> tuple[dict[str, Array], dict[str, int]]:
+    """Return parameters with one bias a layer, and how many units each of these biases has."""
+    if not isinstance(parameters, Mapping) or not any(str(name).endswith("bias") for name in parameters):
+        raise TrainingError("bias='tied' is for a network of layers with biases, such as cr.nn.Dense")
+    found, units = dict(parameters), {}
+    for name, value in parameters.items():
+        if name.rpartition(".")[2] == "bias":
+            if value.ndim != 1 or np.any(value != value[0]):
+                raise TrainingError(
+                    f"bias='tied': the units of a layer share one bias, and those of {name} differ: {value}"
+                )
+            found[name], units[name] = np.asarray(value[0]), len(value)
+    return found, units
+
+
 def scene_of(
-    subject: Any, data: Any = None, rows: Sequence[int] | None = None, step: int | None = None, parameters: Any = None
+    subject: Any,
+    data: Any = None,
+    rows: Sequence[int] | None = None,
+    step: int | None = None,
+    parameters: Any = None,
+    training: bool = False,
+    tied: bool = False,
 ) -> Scene:
     """Return the scene of an objective with data, or of a run at one of its steps."""
     if isinstance(subject, Run):
+        if tied:
+            raise TrainingError("bias='tied' belongs to an objective: a run has trained a bias for each unit")
         if parameters is not None:
             raise TrainingError(
                 "a run has parameters of its own; to use others: cr.explain(run.objective, data, of=…, parameters=…)"
             )
-        return _scene_of_run(subject, data, rows, step)
+        return _scene_of_run(subject, data, rows, step, training)
     assert isinstance(subject, Objective)
     if step is not None:
         raise TrainingError("step= belongs to a run: cr.explain(run, of=…, step=40)")
+    if training:
+        raise TrainingError(
+            "training=True belongs to a step of a run: cr.explain(run, of=…, step=40, rows=[5], training=True)"
+        )
     if data is None:
         raise TrainingError("an objective is explained on data: cr.explain(objective, (X, y), of='…', parameters=…)")
     given = _Rows.of(data)
@@ -182,7 +228,7 @@ def scene_of(
     state = {} if isinstance(network, FunctionNetwork) else network.initial_state(given.x)
     return Scene(
         subject, network.initialize(given.x, seed=0) if parameters is None else parameters, *given.picked(rows),
-        state=state, rows=given.numbers(rows), begun=parameters is None,
+        state=state, rows=given.numbers(rows), begun=parameters is None, tied=tied,
     )  # fmt: skip
 
 
@@ -235,33 +281,53 @@ def picked_rows(rows: Any, count: int) -> Array:
     return chosen
 
 
-def _scene_of_run(run: Run, data: Any, rows: Sequence[int] | None, step: int | None) -> Scene:
+def _scene_of_run(run: Run, data: Any, rows: Sequence[int] | None, step: int | None, training: bool) -> Scene:
     given = _Rows(run.training["x"], run.training["y"], run.training["weight"]) if data is None else _Rows.of(data)
     if step is not None and (isinstance(step, bool) or not isinstance(step, int | np.integer)):
         raise TrainingError(f"step is {step!r}; it must be a whole number, such as step=40")
     step = None if step is None else int(step)
+    if training and (step is None or data is not None):
+        raise TrainingError("training=True looks at rows as a step saw them: give step=…, and no data of your own")
     if step is None:
         return Scene(
             run.objective, run.parameters, *given.picked(rows), state=run.state, settings=run.arrays,
             rows=given.numbers(rows),
             run=run,
         )  # fmt: skip
+    by_themselves = (rows is not None or data is not None) and not training
+    # After the last step there is no batch more, but for a step that was measured and, not being finite, not taken.
+    last = run.steps - (not by_themselves and run.status != "non-finite")
+    if step > last:
+        raise TrainingError(
+            f"the run took {run.steps} steps: the last that can be explained is step={last}; "
+            "leave step out to explain the trained network, or give rows=[…]"
+        )
     moment = run.at(step)
-    if rows is not None or data is not None:  # rows by themselves, the network as it predicts
+    if by_themselves:  # the network as it predicts
         return Scene(
             run.objective, moment.parameters, *given.picked(rows), state=moment.state, settings=run.arrays,
             rows=given.numbers(rows), step=step, run=run,
         )  # fmt: skip
-    if step >= run.steps:
-        raise TrainingError(
-            f"the run took {run.steps} steps: the last that can be explained is step={run.steps - 1}; "
-            "leave step out to explain the trained network, or give rows=[…]"
-        )
     size = run.plan.batch_size
-    epoch, batch = divmod(step, -(-len(given.x) // size))
-    chosen = run.plan.order(epoch)[batch * size : (batch + 1) * size]
+    epoch, number = divmod(step, -(-len(given.x) // size))
+    batch = run.plan.order(epoch)[number * size : (number + 1) * size]
+    chosen, positions = (batch, None) if rows is None else _within(batch, given.places(rows), step, run)
     key = ops.fold(ops.fold(ops.key(run.seed), ops.stream("training")), np.uint32(step))
     return Scene(
-        run.objective, moment.parameters, *given.picked(chosen), state=moment.state,
-        settings=run.arrays, training=True, key=key, rows=chosen.tolist(), step=step, run=run,
+        run.objective, moment.parameters, *given.picked(chosen), state=moment.state, settings=run.arrays, training=True,
+        key=key, rows=chosen.tolist(), step=step, run=run, positions=positions,
     )  # fmt: skip
+
+
+def _within(batch: Array, rows: Array, step: int, run: Run) -> tuple[Array, Array]:
+    """Return rows of a batch with their positions in it."""
+    if run.objective.network.whole_batch:
+        raise TrainingError(
+            "batch normalization makes the rows of a batch enter each other's loss: leave rows out, and ask for a "
+            "value with its position in the batch, such as of='hidden1.out[0, 3]'"
+        )
+    absent = [row for row in rows.tolist() if row not in set(batch.tolist())]
+    if absent:
+        listed = ", ".join(map(str, sorted(batch.tolist())[:40])) + (", …" if len(batch) > 40 else "")
+        raise TrainingError(f"row {absent[0]} is not in the batch of step {step}, which has the rows {listed}")
+    return rows, np.array([int(np.flatnonzero(batch == row)[0]) for row in rows])

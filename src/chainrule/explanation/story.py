@@ -100,9 +100,16 @@ def _name_of_factor(d: Derivation, link: Link) -> str:
     if link.edge.start == SOURCE:
         return called(d.names, before, d.asked.index[0]) if d.asked.name == own and index[1] == d.asked.index[1] else ""
     start, at = _point(d, link.edge.start, link.start)
-    if start != before or len(at) != 2 or d.scene.leaves[own][at[1], index[1]] != link.factor:
+    read = (d.scene.updated or d.scene.leaves)[own]
+    if start != before or len(at) != 2 or read[at[1], index[1]] != link.factor:
         return ""
-    return d.names.parameter(own, (at[1], index[1])) if d.names.lecture else f"w[{at[1]},{index[1]}]"
+    name = d.names.parameter(own, (at[1], index[1])) if d.names.lecture else f"w[{at[1]},{index[1]}]"
+    return name + _plus(d)
+
+
+def _plus(d: Derivation) -> str:
+    """Return the mark of a weight that is updated already."""
+    return "" if d.scene.updated is None else "⁺"
 
 
 def _uses(d: Derivation) -> int:
@@ -126,7 +133,12 @@ def factored(d: Derivation) -> tuple[str, str]:
         return "", ""
     first = [edge for edge in d.trail.edges if edge.start == SOURCE]
     layer, _, kind = d.asked.name.rpartition(".")
-    if len(first) != 1 or kind not in ("weight", "bias") or not first[0].end < len(d.trail.waypoints) - 1:
+    if (
+        len(first) != 1
+        or kind not in ("weight", "bias")
+        or not d.asked.index
+        or not first[0].end < len(d.trail.waypoints) - 1
+    ):
         return "", ""
     point = d.trail.waypoints[first[0].end]
     unit = d.asked.index[-1]
@@ -162,7 +174,7 @@ def _delta(d: Derivation, layer: str, unit: int, net: int) -> tuple[str, str, fl
         return None
     deltas = [float(v) for v in d.paths.weights[nexts[0].end]]
     weights = [float(row[unit]) for row in nexts[0].factors]
-    weight_names = [d.names.parameter(f"{name}.weight", (unit, k)) for k in range(len(weights))]
+    weight_names = [d.names.parameter(f"{name}.weight", (unit, k)) + _plus(d) for k in range(len(weights))]
     slope = float(own[0].factors[unit] if own[0].is_diagonal else own[0].factors[unit, unit])
     formula = " + ".join(f"δ_{d.names.unit(name, k)}·{weight_names[k]}" for k in range(len(weights)))
     numbers = " ".join(f"{signed(delta)}·{short(w)}" for delta, w in zip(deltas, weights, strict=True))

@@ -22,10 +22,10 @@ def explain_update(scene: Scene, what: Asked, optimizer: Optimizer, slope: float
 
     Optimizers that are known here say which part comes from which gradient; of any other the result alone is told.
     """
-    state = _state(scene, optimizer)
+    state = state_of(scene, optimizer)
     place = scene.names.index(what.name)
     gradient = _like(scene.parameters, place, what.index, slope)
-    settings = _settings(scene, optimizer)
+    settings = settings_of(scene, optimizer)
     direction, metric, _ = optimizer.update(gradient, state, scene.parameters, settings)
     after = move(scene.parameters, direction, metric)
     before = float(scene.leaves[what.name][what.index])
@@ -47,6 +47,12 @@ def explain_update(scene: Scene, what: Asked, optimizer: Optimizer, slope: float
             before, reached, "θ⁺ = θ − η · ∂F/∂θ", f"{short(before)} {sign} {short(rate)} × {short(abs(slope))}"
         )
     return Update(before, reached, f"θ⁺ by {type(optimizer).__name__}", short(before))
+
+
+def unmoved(scene: Scene, what: Asked) -> Update:
+    """Return the update of a bias that is not learned."""
+    before = float(scene.leaves[what.name][what.index])
+    return Update(before, before, "θ⁺ = θ: biases stay as they are", "")
 
 
 def _momentum(momentum: float, before: float, after: float, slope: float, rate: float, velocity: float) -> Update:
@@ -80,13 +86,13 @@ def _adam(
     )  # fmt: skip
 
 
-def _settings(scene: Scene, optimizer: Optimizer) -> dict[str, Any]:
+def settings_of(scene: Scene, optimizer: Optimizer) -> dict[str, Any]:
     """Return the optimizer's numbers in force: the run's, where it was given others than the optimizer has."""
     given = scene.settings or {}
     return {k: np.asarray(given.get(k, v), np.float64) for k, v in optimizer.settings().items()}
 
 
-def _state(scene: Scene, optimizer: Optimizer) -> Any:
+def state_of(scene: Scene, optimizer: Optimizer) -> Any:
     """Return the optimizer's state before the step: the run's own, or that of a beginning."""
     fresh = optimizer.init(scene.parameters)
     if scene.run is None or scene.step is None:

@@ -92,8 +92,7 @@ def _net(
 
 def explain_loss(scene: Scene, names: Names) -> Derivation:
     """Return the derivation of the loss: a part for each row, and the penalties."""
-    positions = np.arange(scene.count)
-    graph = make_graph(lambda p, x, y: scene.row_losses(p, x, y, positions), scene.parameters, scene.x, scene.y)
+    graph = make_graph(scene.row_losses, scene.parameters, scene.x, scene.y)
     losses = np.asarray(
         REFERENCE.run(Graph(graph.inputs, graph.outputs), [*flatten(scene.parameters)[0], scene.x, scene.y])[0]
     )

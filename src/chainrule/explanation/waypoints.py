@@ -18,11 +18,13 @@ import numpy as np
 
 from chainrule.calculus import backward
 from chainrule.execute import REFERENCE
-from chainrule.graph import Graph, Node, Shape, depends_on, make_constant, make_input, topological
+from chainrule.graph import Backward, Graph, Node, Shape, depends_on, make_constant, make_input, topological
 
 Array = np.ndarray[Any, Any]
 SOURCE = -1
 """The number of the source among the waypoints: where all paths begin."""
+Misread = Mapping[Node, Array]
+"""Values that the backward computation reads in the place of some parameters: see mistake.py."""
 SIMPLE = ("elementwise", "contraction", "reduction", "structural")
 """Where a value of one row is made by such operations alone, each of its elements depends on every element before."""
 PROBES = 3
@@ -81,6 +83,7 @@ class Trail:
     index: tuple[int, ...]
     singly: bool = False
     end_name: str = "E"
+    misread: Misread = field(default_factory=dict)
     _stands_for: dict[Node, Node] = field(default_factory=dict)
 
     @property
@@ -154,7 +157,7 @@ class Trail:
 
     def _edges(self, end: int, out: Node, wires: Sequence[tuple[int, Node, str]]) -> list[Edge]:
         g = make_input(out.type, "g")
-        pulled = backward([out], [g], [fresh for _, fresh, _ in wires])
+        pulled = misreading(backward([out], [g], [fresh for _, fresh, _ in wires]), self.misread)
         known = [(*wire, piece) for wire, piece in zip(wires, pulled, strict=True) if piece is not None]
         result = [self._first(end, piece, g, fresh, use) for start, fresh, use, piece in known if start == SOURCE]
         between = [wire for wire in known if wire[0] != SOURCE]
@@ -166,7 +169,8 @@ class Trail:
         for wire in [wire for wire in between if not is_diagonal(out, wire[1])]:
             weight = multiplied_by(out, wire[1])
             if weight is not None and weight in self.values:  # of x W + b the Jacobian is Wᵀ
-                result.append(Edge(wire[0], end, np.asarray(self.values[weight], np.float64).T, use=wire[2]))
+                read = self.misread.get(weight, self.values[weight])
+                result.append(Edge(wire[0], end, np.asarray(read, np.float64).T, use=wire[2]))
             else:
                 by_all.append(wire)
         if by_all:
@@ -247,12 +251,27 @@ def pushed(pulled: Node, g: Node, source: Node, index: tuple[int, ...]) -> Node 
     return changed
 
 
+def misreading(derivatives: Sequence[Node | None], misread: Misread) -> list[Node | None]:
+    """Let a backward computation read other values of some parameters; nothing else is changed."""
+    if not misread:
+        return list(derivatives)
+    other = {node: make_constant(np.asarray(value, node.dtype)) for node, value in misread.items()}
+    new: dict[Node, Node] = {}
+    for node in topological([d for d in derivatives if d is not None]):
+        reads = other if isinstance(node.provenance, Backward) else {}
+        operands = tuple(reads.get(o, new.get(o, o)) for o in node.operands)
+        if any(a is not b for a, b in zip(operands, node.operands, strict=True)):
+            new[node] = Node(node.op, operands, node.attributes, node.type, node.provenance)
+    return [None if d is None else new.get(d, d) for d in derivatives]
+
+
 def changes_by(
-    graph: Graph, arrays: Sequence[Array], values: Sequence[Node], source: Node, index: tuple[int, ...]
-) -> list[Array]:
+    graph: Graph, arrays: Sequence[Array], values: Sequence[Node], source: Node, index: tuple[int, ...],
+    misread: Misread | None = None,
+) -> list[Array]:  # fmt: skip
     """Return the derivatives of every element of some values by one element of another, with all else computed on."""
     gs = [make_input(value.type, "g") for value in values]
-    (pulled,) = backward(values, gs, [source])
+    (pulled,) = misreading(backward(values, gs, [source]), misread or {})
     changed: Sequence[Node | None] = [None] * len(values)
     if pulled is not None:
         unit = np.zeros(fixed(source.shape), source.dtype)
@@ -277,9 +296,9 @@ def multiplied_by(out: Node, start: Node) -> Node | None:
     return node.operands[1] if whole and start.shape[:1] == (1,) and node.shape == out.shape else None
 
 
-def derivative_by(graph: Graph, arrays: Sequence[Array], node: Node) -> Array:
+def derivative_by(graph: Graph, arrays: Sequence[Array], node: Node, misread: Misread | None = None) -> Array:
     """Return the derivative of a graph's one output by a node; zeros where it does not depend on it."""
-    (slope,) = backward(graph.outputs, [make_constant(1.0)], [node])
+    (slope,) = misreading(backward(graph.outputs, [make_constant(1.0)], [node]), misread or {})
     if slope is None:
         return np.zeros(fixed(node.shape))
     return np.asarray(REFERENCE.run(Graph(graph.inputs, (slope,)), arrays)[0])

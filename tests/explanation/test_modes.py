@@ -1,0 +1,174 @@
+"""The switches of explain: updated weights on purpose, biases frozen, tied or one a unit, rows as a step saw them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.explanation.latex import derivation_latex
+from chainrule.workflow.worked_example import Setup, start, worked_example
+
+NETWORK = cr.nn.Sequential(cr.nn.Dense(2, activation="sigmoid"), cr.nn.Dense(2, activation="sigmoid"))
+OBJECTIVE = cr.Objective(NETWORK, loss="half_squared_error")
+DATA = np.array([[0.05, 0.10]]), np.array([[0.01, 0.99]])
+SGD = cr.learn.SGD(0.5)
+
+
+def lecture(of: str, **more: Any) -> Any:
+    return cr.explain(OBJECTIVE, DATA, of=of, parameters=start(), optimizer=SGD, **more)
+
+
+@pytest.mark.parametrize("name", list(Setup().places))
+def test_updated_weights_make_the_famous_mistake(name: str) -> None:
+    example = worked_example(1, Setup(using="updated"))
+    d = lecture(name, using="updated")
+    assert d.value == pytest.approx(example.first.weight(name, "gradient"), rel=1e-12)
+    assert d.update.after == pytest.approx(example.first.weight(name, "after"), rel=1e-12)
+    assert d.paths.total == pytest.approx(d.value, rel=1e-12)
+    assert d.cut("output").total == pytest.approx(d.value, rel=1e-12)
+    right = lecture(name)
+    if name in ("w1", "w2", "w3", "w4"):
+        assert abs(d.value - right.value) > 1e-5
+        assert "WRONG ON PURPOSE" in str(d)
+        assert f"{right.value:.9g}" in str(d).replace("−", "-").replace("\n           ", " ")
+        assert "w5⁺" in str(d) or "w6⁺" in str(d)
+        assert "w_{5}^{+}" in derivation_latex(d) or "w_{6}^{+}" in derivation_latex(d)
+    else:
+        assert d.value == right.value
+        assert "WRONG" not in str(d)
+
+
+def test_the_copied_figure_comes_out_of_the_updates() -> None:
+    moved = {k: v.copy() for k, v in start().items()}
+    for name, (parameter, row, column) in Setup().places.items():
+        moved[parameter][row, column] = lecture(name, using="updated").update.after
+    assert f"{float(OBJECTIVE(moved, DATA)):.9f}" == "0.291027924"
+
+
+@pytest.mark.parametrize(
+    ("bias", "total"), [("frozen", "0.291027774"), ("unit", "0.280471447"), ("tied", "0.285750887")]
+)
+def test_bias_modes_give_the_known_errors_after_one_step(bias: str, total: str) -> None:
+    moved = {k: v.copy() for k, v in start().items()}
+    for name, (parameter, row, column) in Setup().places.items():
+        moved[parameter][row, column] = lecture(name, bias=bias).update.after
+    for layer, letter, shared in (("hidden1", "h", "b1"), ("output", "o", "b2")):
+        asked = [shared, shared] if bias == "tied" else [f"b_{letter}1", f"b_{letter}2"]
+        moved[f"{layer}.bias"][:] = [lecture(name, bias=bias).update.after for name in asked]
+    assert f"{float(OBJECTIVE(moved, DATA)):.9f}" == total
+
+
+def test_a_tied_bias_has_the_paths_of_all_its_units() -> None:
+    d = lecture("b1", bias="tied")
+    assert d.title == "∂E/∂b1"
+    assert d.paths.count == 4
+    assert d.value == pytest.approx(lecture("b_h1").value + lecture("b_h2").value, rel=1e-12)
+    assert d.check.difference < 1e-8
+    with pytest.raises(cr.ChainruleError, match="the units share one bias here; ask for b2"):
+        lecture("b_o1", bias="tied")
+    uneven = start() | {"hidden1.bias": np.array([0.1, 0.2])}
+    with pytest.raises(cr.ChainruleError, match=r"share one bias, and those of hidden1.bias differ"):
+        cr.explain(OBJECTIVE, DATA, of="w1", parameters=uneven, bias="tied")
+
+
+def test_a_frozen_bias_stays() -> None:
+    d = lecture("b_h1", bias="frozen")
+    assert d.update.before == d.update.after == 0.35
+    assert "biases stay as they are" in str(d)
+
+
+def mistaken(parameters: dict[str, Any], x: Any, y: Any, rate: float) -> dict[str, Any]:
+    """A backward pass over three tanh layers that updates each layer before δ goes through it, written out."""
+    layers = ["hidden1", "hidden2", "output"]
+    outs = [x]
+    for layer in layers:
+        net = outs[-1] @ parameters[f"{layer}.weight"] + parameters[f"{layer}.bias"]
+        outs.append(np.tanh(net) if layer != "output" else net)
+    delta = (outs[-1] - y) / len(x)
+    gradient = {}
+    for place in (2, 1, 0):
+        layer = layers[place]
+        gradient[f"{layer}.weight"] = outs[place].T @ delta
+        gradient[f"{layer}.bias"] = delta.sum(axis=0)
+        updated = parameters[f"{layer}.weight"] - rate * gradient[f"{layer}.weight"]
+        delta = (delta @ updated.T) * (1 - outs[place] ** 2)
+    return gradient
+
+
+def test_the_mistake_in_a_deeper_network_over_a_batch() -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(7, 3)), rng.normal(size=(7, 2))
+    network = cr.nn.Sequential(
+        cr.nn.Dense(4, activation="tanh"), cr.nn.Dense(3, activation="tanh"), cr.nn.Dense(2)
+    )  # fmt: skip
+    objective = cr.Objective(network, "half_squared_error")
+    parameters = network.initialize(x, seed=1)
+    wrong = mistaken(parameters, x, y, 0.3)
+    for of, index in (
+        ("hidden1.weight", (2, 1)),
+        ("hidden1.bias", (3,)),
+        ("hidden2.weight", (0, 2)),
+        ("output.bias", (1,)),
+    ):
+        name = f"{of}[{', '.join(map(str, index))}]"
+        d = cr.explain(objective, (x, y), of=name, parameters=parameters, optimizer=cr.learn.SGD(0.3), using="updated")
+        assert d.value == pytest.approx(wrong[of][index], rel=1e-10)
+        assert sum(part.part for part in d.by_row) == pytest.approx(d.value, rel=1e-10)
+        assert d.paths.total == pytest.approx(d.by_row[d.row].slope, rel=1e-10)
+        for layer in d.layers:
+            assert d.cut(layer).total == pytest.approx(d.value, rel=1e-10)
+        assert d._repr_html_()
+        assert d.to_json()["value"] == d.value
+
+
+def test_the_mistake_is_refused_where_it_has_no_meaning() -> None:
+    with pytest.raises(cr.ChainruleError, match="needs the optimizer"):
+        cr.explain(OBJECTIVE, DATA, of="w1", parameters=start(), using="updated")
+    with pytest.raises(cr.ChainruleError, match="using is 'new'; it is one of old, updated"):
+        lecture("w1", using="new")
+    tied = cr.Objective(lambda p, x: np.tanh(np.tanh(x @ p["w"]) @ p["w"]), "squared_error")
+    with pytest.raises(cr.ChainruleError, match="w is used in several places"):
+        cr.explain(
+            tied, (np.ones((1, 2)), np.ones((1, 2))), of="w[0, 0]", parameters={"w": np.eye(2)}, optimizer=SGD,
+            using="updated",
+        )  # fmt: skip
+
+
+def dropout_run() -> Any:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 3)), rng.normal(size=(40, 1))
+    network = cr.nn.Sequential(cr.nn.Dense(6, activation="tanh"), cr.nn.Dropout(0.5), cr.nn.Dense(1))
+    return cr.fit(cr.Objective(network, "squared_error"), (x, y), epochs=3, batch_size=8, seed=0)
+
+
+def test_rows_as_a_step_saw_them() -> None:
+    run = dropout_run()
+    whole = cr.explain(run, of="output.weight[2, 0]", step=7)
+    assert len(whole.by_row) == 8
+    for part in whole.by_row:
+        row = whole.scene.number(part.row)
+        alone = cr.explain(run, of="output.weight[2, 0]", step=7, rows=[row], training=True)
+        assert alone.value == pytest.approx(part.slope, rel=1e-12, abs=1e-300)
+        kept = cr.explain(run, of="dropout1.out[2]", step=7, rows=[row], training=True).value
+        out = cr.explain(run, of="hidden1.out[2]", step=7, rows=[row], training=True).value
+        assert kept in (0.0, out / 0.5)
+    outside = next(r for r in range(40) if r not in whole.scene.rows)
+    with pytest.raises(cr.ChainruleError, match=f"row {outside} is not in the batch of step 7, which has the rows"):
+        cr.explain(run, of="loss", step=7, rows=[outside], training=True)
+    with pytest.raises(cr.ChainruleError, match="give step="):
+        cr.explain(run, of="loss", rows=[0], training=True)
+
+
+def test_a_step_that_was_not_finite_can_be_explained() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(16, 2)) * 1e3, rng.normal(size=(16, 1)) * 1e3
+    network = cr.nn.Sequential(cr.nn.Dense(3, activation="relu"), cr.nn.Dense(1))
+    run = cr.fit(cr.Objective(network, "squared_error"), (x, y), optimizer=cr.learn.SGD(10.0), epochs=20, batch_size=4)
+    assert run.status == "non-finite"
+    d = cr.explain(run, of="output.weight[0, 0]", step=run.steps)
+    assert str(run.steps) in str(d)
+    with pytest.raises(cr.ChainruleError, match=f"the last that can be explained is step={run.steps}"):
+        cr.explain(run, of="output.weight[0, 0]", step=run.steps + 1)
