@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.explanation.latex import derivation_latex
 from chainrule.workflow.worked_example import Setup, start, worked_example
 
 NETWORK = cr.nn.Sequential(cr.nn.Dense(2, activation="sigmoid"), cr.nn.Dense(2, activation="sigmoid"))
@@ -35,7 +34,7 @@ def test_updated_weights_make_the_famous_mistake(name: str) -> None:
         assert "WRONG ON PURPOSE" in str(d)
         assert f"{right.value:.9g}" in str(d).replace("−", "-").replace("\n           ", " ")
         assert "w5⁺" in str(d) or "w6⁺" in str(d)
-        assert "w_{5}^{+}" in derivation_latex(d) or "w_{6}^{+}" in derivation_latex(d)
+        assert "w_{5}^{+}" in d.latex() or "w_{6}^{+}" in d.latex()
     else:
         assert d.value == right.value
         assert "WRONG" not in str(d)

@@ -185,6 +185,9 @@ def test_everything_adds_up_on_a_random_network(seed: int) -> None:
         share = d.by_row[d.row] if d.by_row else None
         assert close(d.paths.total, share.slope if share else wanted, mass)
         assert share is None or close(sum(p.part for p in d.by_row), wanted, mass)
+        layer = d.asked.name.partition(".")[0]
+        assert bool(d.by_use) == layer.startswith(("twice", "recurrent"))
+        assert not d.by_use or close(sum(use.part for use in d.by_use), wanted, sum(abs(u.part) for u in d.by_use))
         for layer in d.layers:
             assert close(d.cut(layer).total, wanted, mass), layer
             assert close(d.paths.cut(d.layers.index(layer)).total, d.paths.total, mass)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from chainrule.execute import REFERENCE
 from chainrule.explanation.names import Asked, Names
 from chainrule.explanation.paths import Paths
 from chainrule.explanation.scene import Scene, Traced
+from chainrule.explanation.uses import UsePart, parts_by_use
 from chainrule.explanation.waypoints import Trail, changes_by, derivative_by, fixed, misreading
 from chainrule.graph import Graph, Node, make_constant, make_input, substitute
 
@@ -93,9 +96,10 @@ class Derivation:
     """One number explained.
 
     ``value`` is the number, ``formula`` how it is made and ``substituted`` the same with numbers; ``paths`` the ways of
-    the chain rule from the parameter to the loss (of one row, ``row``; ``by_row`` has all rows); ``cut(layer)`` a part
-    for each unit of a layer; ``jacobians`` the local derivatives between waypoints; ``check`` a finite difference;
-    ``update`` what the optimizer makes of it. ``str()`` prints it; ``latex()``, ``to_json()`` and notebooks' HTML too.
+    the chain rule from the parameter to the loss (of one row, ``row``; ``by_row`` has all rows; ``by_use`` all places
+    and time steps that read it); ``cut(layer)`` a part for each unit of a layer; ``jacobians`` the local derivatives
+    between waypoints; ``check`` a finite difference; ``update`` what the optimizer makes of it. ``str()`` prints it;
+    ``latex()``, ``mathml()`` and ``to_json()`` are for documents and programs, ``save()`` writes a handout.
     """
 
     scene: Scene
@@ -140,6 +144,13 @@ class Derivation:
         if self.too_large:
             raise TrainingError(self.too_large)
         return Paths(self.trail, self.most)
+
+    @cached_property
+    def by_use(self) -> tuple[UsePart, ...]:
+        """A part for each use of the parameter, over all rows; empty where it is read in one place, once."""
+        if self.trail is None or self.asked.kind == "value":
+            return ()
+        return parts_by_use(self.scene, self.asked.name, self.asked.index)
 
     @property
     def layers(self) -> list[str]:
@@ -235,9 +246,26 @@ class Derivation:
 
     def latex(self) -> str:
         """Return the derivation as LaTeX, to be put into a document that loads amsmath."""
-        from chainrule.explanation.latex import derivation_latex
+        from chainrule.explanation.equations import equations
+        from chainrule.explanation.latex import latex_of
 
-        return derivation_latex(self)
+        return latex_of(equations(self))
+
+    def mathml(self) -> str:
+        """Return the derivation as MathML, which browsers draw by themselves."""
+        from chainrule.explanation.equations import equations
+        from chainrule.explanation.mathml import mathml_of
+
+        return mathml_of(equations(self))
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the derivation as a handout; the ending says how: .tex, .html, .md, .txt or .json.
+
+        Raises TrainingError for another ending, or a place that cannot be written.
+        """
+        from chainrule.explanation.handout import save_handout
+
+        return save_handout(self, path)
 
     def to_json(self) -> dict[str, Any]:
         """Return the derivation as plain data."""

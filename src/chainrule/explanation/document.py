@@ -19,7 +19,7 @@ def derivation_json(d: Derivation) -> dict[str, Any]:
         "about": d.about, "value": d.value, "formula": d.formula, "substituted": d.substituted, "step": d.scene.step,
         "rows": None if d.scene.rows is None else [int(r) for r in d.scene.rows], "count": d.scene.count,
         "by_row": [{**asdict(part), "part": part.part} for part in d.by_row],
-        "penalties": dict(d.penalties), "notes": list(d.notes),
+        "by_use": [asdict(part) for part in d.by_use], "penalties": dict(d.penalties), "notes": list(d.notes),
     }  # fmt: skip
     if d.trail is not None:
         data["cuts"] = {

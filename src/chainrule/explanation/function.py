@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from itertools import count, pairwise
+from os import PathLike
+from pathlib import Path as PathOfFile
 from textwrap import wrap
 from typing import Any
 
@@ -17,7 +19,10 @@ from chainrule import ops
 from chainrule.errors import TraceError, TrainingError
 from chainrule.execute import REFERENCE
 from chainrule.explanation.derivation import Check, central_check
-from chainrule.explanation.latex import latex_number, symbol
+from chainrule.explanation.equations import Row, Symbol, added_up, multiplied, number
+from chainrule.explanation.handout import save_handout
+from chainrule.explanation.latex import latex_of
+from chainrule.explanation.mathml import mathml_of
 from chainrule.explanation.numbers import factor, percent, short, signed
 from chainrule.explanation.paths import Path, Paths
 from chainrule.explanation.text import WIDTH, agreement
@@ -101,19 +106,26 @@ class FunctionDerivation:
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"
 
-    def latex(self) -> str:
-        """Return the sum over paths as LaTeX, to be put into a document that loads amsmath."""
-        x, y = self.names[SOURCE], self.trail.end_name
+    def equations(self) -> list[Row]:
+        """Return the sum over paths, and its value."""
         terms = []
         for path in self.paths:
-            names = self.route(path)
-            steps = list(pairwise(names))[::-1]
-            terms.append(" \\cdot ".join(symbol(f"∂{b}/∂{a}") for a, b in steps))
-        lines = [
-            f"{symbol(f'∂{y}/∂{x}')} &= " + " \\\\\n&\\quad + ".join(terms or ["0"]),
-            f"&= {latex_number(self.value)}",
-        ]
-        return "\\begin{align*}\n" + " \\\\\n".join(lines) + "\n\\end{align*}"
+            steps = list(pairwise(self.route(path)))[::-1]
+            terms.append(multiplied([Symbol(f"∂{after}/∂{before}") for before, after in steps]))
+        left = Symbol(f"∂{self.paths.trail.end_name}/∂{self.names[SOURCE]}")
+        return [*added_up((left,), terms or [(number(0.0),)]), Row((), (number(self.value),))]
+
+    def latex(self) -> str:
+        """Return the sum over paths as LaTeX, to be put into a document that loads amsmath."""
+        return latex_of(self.equations())
+
+    def mathml(self) -> str:
+        """Return the sum over paths as MathML."""
+        return mathml_of(self.equations())
+
+    def save(self, path: str | PathLike[str]) -> PathOfFile:
+        """Write the derivation as a handout; the ending says how: .tex, .html, .md, .txt or .json."""
+        return save_handout(self, path)
 
     def to_json(self) -> dict[str, Any]:
         """Return the derivation as plain data."""
@@ -134,11 +146,11 @@ def explain_function(
     if not arguments:
         raise TraceError("a function is explained at a point: cr.explain(f, 1.3)")
     values = []
-    for number, argument in enumerate(arguments, 1):
+    for place, argument in enumerate(arguments, 1):
         value = np.asarray(argument) if isinstance(argument, int | float | np.generic | np.ndarray) else None
         if value is None or value.shape != () or value.dtype.kind not in "iuf":
             raise TraceError(
-                f"explain takes functions of numbers, and argument {number} is {argument!r:.60}; for arrays, explain "
+                f"explain takes functions of numbers, and argument {place} is {argument!r:.60}; for arrays, explain "
                 "an objective, or use cr.jacobian"
             )
         values.append(value.astype(np.float64))

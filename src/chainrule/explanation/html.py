@@ -27,7 +27,7 @@ def derivation_html(d: Derivation) -> str:
         parts += [f"<p>= {escape(text)}</p>" for text in (d.formula, d.substituted) if text]
         parts += [f"<pre>{escape(chr(10).join(d.lines))}</pre>"] if d.lines else []
     else:
-        parts += [*_rows(d), *_paths(d)]
+        parts += [*_rows(d), *_uses(d), *_paths(d)]
     if d.check is not None:
         parts.append(
             f"<p>check: central difference, h = {d.check.h:g}: {escape(signed(d.check.numeric))} "
@@ -69,6 +69,16 @@ def _rows(d: Derivation) -> list[str]:
     if others:
         rows.append([f"{len(others)} others", "", "", signed(sum(d.by_row[r].part for r in others))])
     return [_table(["row", "share", "derivative of its loss", "part"], rows, "by row")]
+
+
+def _uses(d: Derivation) -> list[str]:
+    if not d.by_use:
+        return []
+    shown, others = largest([use.part for use in d.by_use], MOST)
+    rows = [[d.by_use[u].label, signed(d.by_use[u].part)] for u in sorted(shown)]
+    if others:
+        rows.append([f"{len(others)} others", signed(sum(d.by_use[u].part for u in others))])
+    return [_table(["use", "part"], rows, "by use")]
 
 
 def _paths(d: Derivation) -> list[str]:

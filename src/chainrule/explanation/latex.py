@@ -1,45 +1,53 @@
-"""A derivation as LaTeX, for a document that loads amsmath."""
+"""Equations as LaTeX, for a document that loads amsmath."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from chainrule.explanation.derivation import Derivation
-from chainrule.explanation.numbers import signed
-from chainrule.explanation.story import FEW, Told, told
+from chainrule.explanation.equations import Number, Piece, Row, Sign, Symbol
 
-SPECIAL = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"}
+SPECIAL = {
+    "_": r"\_",
+    "%": r"\%",
+    "&": r"\&",
+    "#": r"\#",
+    "$": r"\$",
+    "{": r"\{",
+    "}": r"\}",
+    "−": "$-$",
+    "θ": r"$\theta$",
+    "λ": r"$\lambda$",
+    "→": r"$\to$",
+    "×": r"$\times$",
+    "⁺": "$^+$",
+}
+SIGNS = {"·": r"\cdot", "Σ": r"\sum_r", "+": "+", "=": "="}
 
 
-def derivation_latex(d: Derivation) -> str:
-    """Return the derivation: the sum over paths with symbols, with numbers, and its value."""
-    lines = [rf"{symbol(d.title)} &= {latex_number(d.value)}"]
-    if d.trail is not None and not d.too_large and 0 < d.paths.count <= FEW:
-        stories = [told(d, path) for path in d.paths.top(FEW)]
-        row = d.scene.number(d.row)
-        whole = symbol(d.title)
-        own = symbol(d.title.replace("∂E/", f"∂E_{row}/")) if d.by_row else whole  # of one row's own loss
-        lines = [
-            rf"{own} &= " + _sum([r" \cdot ".join(_factor(s) for s in t.steps) for t in stories]),
-            "&= " + _sum([r" \cdot ".join(latex_number(s.value, 6, inside=True) for s in t.steps) for t in stories]),
-            rf"&= {' '.join(_product(t, i) for i, t in enumerate(stories))}",
-            rf"&= {latex_number(d.paths.total)}",
-        ]
-        if d.by_row:
-            share = sum(part.part for part in d.by_row)
-            lines.append(
-                rf"\sum_r \mathit{{share}}_r \, {symbol(d.title.replace('∂E/', '∂E_r/'))} &= {latex_number(share)}"
-            )
-        if d.penalties:
-            terms = " ".join(latex_number(amount, signed_=True) for _, amount in d.penalties)
-            data = d.value - sum(amount for _, amount in d.penalties)
-            lines.append(rf"{whole} &= {latex_number(data)} {terms} = {latex_number(d.value)}")
-        elif d.by_row:
-            lines.append(rf"{whole} &= {latex_number(d.value)}")
-    if d.update is not None:
-        lines.append(rf"\theta^{{+}} &= {latex_number(d.update.after)}")
+def latex_of(rows: Sequence[Row]) -> str:
+    """Return equations below each other, aligned at their =."""
+    lines = []
+    for row in rows:
+        left = _written(row.left)
+        if row.continued:
+            lines.append(rf"&\quad {_written(row.right)}")
+        else:
+            lines.append(f"{left} &= {_written(row.right)}".lstrip())
     body = " \\\\\n".join(lines)
     return f"\\begin{{align*}}\n{body}\n\\end{{align*}}"
+
+
+def _written(pieces: Sequence[Piece]) -> str:
+    return " ".join(_piece(piece) for piece in pieces)
+
+
+def _piece(piece: Piece) -> str:
+    if isinstance(piece, Symbol):
+        return symbol(piece.text)
+    if isinstance(piece, Sign):
+        return SIGNS[piece.text]
+    return number_latex(piece)
 
 
 def symbol(text: str) -> str:
@@ -50,6 +58,10 @@ def symbol(text: str) -> str:
 
 
 def _name(text: str) -> str:
+    if text == "θ⁺":
+        return r"\theta^{+}"
+    if text == "share_r":
+        return r"\mathit{share}_r"
     if found := re.fullmatch(r"(net|out)_([iho])(\d+)", text):
         return rf"\mathit{{{found[1]}}}_{{{found[2]}_{{{found[3]}}}}}"
     if found := re.fullmatch(r"([a-zA-Z])_(\d+|r)", text):
@@ -60,27 +72,15 @@ def _name(text: str) -> str:
         return f"{found[1]}_{{{found[2]}}}"
     if re.fullmatch(r"[A-Za-z]", text):
         return text
-    escaped = "".join(SPECIAL.get(c, c) for c in text)
-    return rf"\mathit{{{escaped}}}"
+    return rf"\mathit{{{escaped(text)}}}"
 
 
-def _factor(step: object) -> str:
-    name, full = getattr(step, "name", ""), getattr(step, "symbol", "")
-    return symbol(name or full)
+def escaped(text: str) -> str:
+    """Return a text as it stands in LaTeX; signs that TeX's own fonts lack are written as formulas."""
+    return "".join(SPECIAL.get(c, c) for c in text)
 
 
-def _sum(terms: list[str]) -> str:
-    return " \\\\\n&\\quad + ".join(terms)
-
-
-def _product(story: Told, place: int) -> str:
-    return latex_number(story.product, signed_=place > 0)
-
-
-def latex_number(value: float, digits: int = 9, signed_: bool = False, inside: bool = False) -> str:
-    text = signed(value, digits).replace("−", "-")
-    if not signed_:
-        text = text.removeprefix("+")
-    if found := re.fullmatch(r"(.+)e([+-]?\d+)", text):
-        text = rf"{found[1]} \cdot 10^{{{int(found[2])}}}"
-    return f"({text})" if inside and text.startswith("-") else text
+def number_latex(number: Number) -> str:
+    """Return a number, as it stands in a formula."""
+    text = number.text if number.power is None else rf"{number.text} \cdot 10^{{{number.power}}}"
+    return f"({text})" if number.inside else text

@@ -20,7 +20,7 @@ def derivation_text(d: Derivation) -> str:
     if d.trail is None:
         lines += _value(d)
     else:
-        lines += [*_rows(d), *_paths(d), *_penalties(d), *_checks(d)]
+        lines += [*_rows(d), *_uses(d), *_paths(d), *_penalties(d), *_checks(d)]
     lines += _update(d)
     for note in d.notes:
         lines += _note(note)
@@ -66,6 +66,19 @@ def _rows(d: Derivation) -> list[str]:
         rest = sum(d.by_row[r].part for r in others)
         lines.append(f"  {len(others)} other rows{'':{27 - len(str(len(others)))}} = {signed(rest)}")
     lines.append(f"{'sum':>40} = {signed(sum(part.part for part in d.by_row))}")
+    return lines
+
+
+def _uses(d: Derivation) -> list[str]:
+    """The cut by use: in the order of the uses, and of time."""
+    if not d.by_use:
+        return []
+    shown, others = largest([use.part for use in d.by_use], MOST_ROWS)
+    lines = ["", "by use: what is read in several places, or time steps, adds up"]
+    lines += [f"  {d.by_use[u].label:<54} {signed(d.by_use[u].part)}" for u in sorted(shown)]
+    if others:
+        lines.append(f"  {f'{len(others)} others':<54} {signed(sum(d.by_use[u].part for u in others))}")
+    lines.append(f"  {'sum':<54} {signed(sum(use.part for use in d.by_use))}")
     return lines
 
 

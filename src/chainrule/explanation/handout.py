@@ -1,0 +1,73 @@
+"""A derivation as a file: a LaTeX document, a page of HTML with MathML, Markdown, plain text or JSON."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol
+
+from chainrule.errors import TrainingError
+from chainrule.explanation.derivation import Check
+from chainrule.explanation.equations import number
+from chainrule.explanation.latex import escaped, number_latex
+
+STYLE = "body{font-family:serif;max-width:60em;margin:2em auto;padding:0 1em}math{margin:1em 0}p{margin:.4em 0}"
+
+
+class Explained(Protocol):
+    """What can be written: a derivation of a number, or of a function."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def check(self) -> Check | None: ...
+    def latex(self) -> str: ...
+    def mathml(self) -> str: ...
+    def _repr_html_(self) -> str: ...
+    def to_json(self) -> dict[str, Any]: ...
+
+
+def save_handout(explained: Explained, path: str | PathLike[str]) -> Path:
+    """Write a derivation; the ending of the name says how. Raise TrainingError where that cannot be done."""
+    place = Path(path)
+    writers = {".tex": _latex, ".html": _html, ".md": _markdown, ".txt": lambda e: f"{e}\n", ".json": _json}
+    write = writers.get(place.suffix.lower())
+    if write is None:
+        raise TrainingError(f"{place}: a derivation is written as {', '.join(writers)}; give a name that ends so")
+    text = write(explained)
+    try:
+        place.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise TrainingError(f"cannot write {place}: {error.strerror or error}") from None
+    return place
+
+
+def _latex(explained: Explained) -> str:
+    check = explained.check
+    lines = [
+        r"\documentclass{article}", r"\usepackage{amsmath}", r"\usepackage[margin=2.2cm]{geometry}",
+        r"\setlength{\parindent}{0pt}", r"\allowdisplaybreaks", r"\begin{document}",
+        r"Multiply along a path, add across paths.", explained.latex(),
+    ]  # fmt: skip
+    if check is not None:
+        h, numeric = number_latex(number(check.h)), number_latex(number(check.numeric))
+        lines.append(rf"Check: a central difference with $h = {h}$ gives ${numeric}$.")
+    lines += [rf"\par\textit{{{escaped(note)}}}" for note in getattr(explained, "notes", ())]
+    return "\n".join([*lines, r"\end{document}", ""])
+
+
+def _html(explained: Explained) -> str:
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(explained.title)}</title>'
+        f"<style>{STYLE}</style></head><body>{explained.mathml()}{explained._repr_html_()}</body></html>\n"
+    )
+
+
+def _markdown(explained: Explained) -> str:
+    return f"# {explained.title}\n\n```text\n{explained}\n```\n\n```math\n{explained.latex()}\n```\n"
+
+
+def _json(explained: Explained) -> str:
+    return json.dumps(explained.to_json(), ensure_ascii=False, indent=2) + "\n"
