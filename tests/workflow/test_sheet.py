@@ -24,7 +24,9 @@ OTHERS = [Setup((1.0, 0.5, -0.2), (0.3,), (0.1,) * 12, (0.1, -0.2), 0.3), Setup(
 
 
 def test_the_sheet_has_the_lectures_numbers() -> None:
-    assert [section.title for section in sections(EXAMPLE)] == ["forward", "error", "backward", "update"]
+    assert [section.title for section in sections(EXAMPLE)] == [
+        "forward", "error", "backward", "recursion", "update",
+    ]  # fmt: skip
     for key, value in {"net_h1": 0.3775, "out_o1": 0.75136507, "E": 0.298371109, "dE/dw5": 0.082167041}.items():
         assert VALUES[key] == pytest.approx(value, abs=1e-9)
     assert VALUES["w8+"] == pytest.approx(0.561370121, abs=1e-9)
@@ -89,6 +91,12 @@ MISTAKES = {
     "uphill": ("w5+", "0.44108352", "the step was taken up the gradient"),
     "rate": ("w5+", "0.317832959", "the learning rate was left out"),
     "slope": ("dE/dw1", "0.00181751", "the factor out_h1(1 − out_h1) is missing"),
+    "mean": ("E", "0.149185555", "the mean over the 2 outputs was taken: E is their sum"),
+    "mean of a gradient": ("dE/dw8", "-0.011370121", "the mean over the 2 outputs was taken"),
+    "mean in an update": ("w5+", "0.37945824", "the mean over the 2 outputs was taken"),
+    "one path of a δ": ("delta_h1", "0.0133679204", "a path is missing: the one through o2"),
+    "slope of a δ": ("delta_h2", "0.041370323", "the factor out_h2(1 − out_h2) is missing"),
+    "updated δ": ("delta_h1", "0.007294458", "the output weights were updated before"),
     "nothing": ("dE/dw5", "7.00", ""),
     "too short": ("dE/dw1", "0.0004", "right as far as it goes: give at least 3 digits"),
     "zeros": ("dE/dw1", "0.000", "give at least 3 digits"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import hypot
 from textwrap import wrap
 from typing import Any
 
@@ -20,8 +21,8 @@ def example_text(example: WorkedExample) -> str:
     """Return the worked example line by line, nine digits, with every operand shown."""
     first, setup = example.first, example.setup
     text = [
-        *_given(setup), "", *_forward(setup, first), "", *_backward(setup, first), "", *_update(setup, first), "",
-        *_after(example),
+        *_given(setup), "", *_forward(setup, first), "", *_backward(setup, first), "", *_recursion(setup, first), "",
+        *_update(setup, first), "", *_after(example),
     ]  # fmt: skip
     return "\n".join(line for long in text for line in _fitting(long.replace("-0.", "−0.")))
 
@@ -138,6 +139,29 @@ def _backward(setup: Setup, s: Step) -> list[str]:
         if parameter == "hidden1.weight":
             product = f"{reach[j]:+.8f} × {h[j] * (1 - h[j]):.9f} × {setup.inputs[i]:g}"
             lines.append(f"  ∂E/∂{name} = {product} = {s.weight(name, 'gradient'):+.9f}")
+    return lines
+
+
+def _recursion(setup: Setup, s: Step) -> list[str]:
+    """The same, layer by layer: δ goes back through the transposed Jacobian of each layer."""
+    outs, hidden = len(setup.targets), setup.hidden
+    by = {
+        "output.out": f"(∂E/∂out)ᵀ, 1 × {outs}",
+        "output.net": f"diag(out(1 − out)), {outs} × {outs}",
+        "hidden1.out": f"(∂net_o/∂out_h)ᵀ, {hidden} × {outs}",
+        "hidden1.net": f"diag(out(1 − out)), {hidden} × {hidden}",
+    }
+    lines = ["recursion δ_l = (∂a_l+1/∂a_l)ᵀ · δ_l+1, from the error back, layer by layer"]
+    lines += [f"  {'value':<7}{'units':>5}  {'norm of δ':<13}δ"]
+    for name, delta in s.deltas.items():
+        label = f"{name.rpartition('.')[2]}_{'o' if name.startswith('output') else 'h'}"
+        numbers = "  ".join(f"{v:+.9f}" for v in delta)
+        lines.append(f"  {label:<7}{len(delta):>5}  {hypot(*delta):<13.9f}{numbers}")
+        lines.append(f"{'':29}by {by[name]}")
+    first, last = len(setup.inputs) * hidden, len(setup.places)
+    lines.append("  and the gradient of a layer's weights is its inputᵀ · δ of its net:")
+    lines.append(f"  out_hᵀ · δ_net_o, {hidden} × {outs}: w{first + 1} to w{last}")
+    lines.append(f"  iᵀ · δ_net_h, {len(setup.inputs)} × {hidden}: w1 to w{first}")
     return lines
 
 

@@ -26,15 +26,16 @@ def mathml_of(rows: Sequence[Row]) -> str:
 
 
 def _written(pieces: Sequence[Piece]) -> str:
-    return "<mrow>" + "".join(_piece(piece) for piece in pieces) + "</mrow>"
+    further = [i > 0 and isinstance(pieces[i - 1], Number) for i in range(len(pieces))]
+    return "<mrow>" + "".join(_piece(piece, more) for piece, more in zip(pieces, further, strict=True)) + "</mrow>"
 
 
-def _piece(piece: Piece) -> str:
+def _piece(piece: Piece, further: bool) -> str:
     if isinstance(piece, Symbol):
         return _symbol(piece.text)
     if isinstance(piece, Sign):
         return f"<msub>{_sign('∑')}<mi>r</mi></msub>" if piece.text == "Σ" else _sign(piece.text)
-    return _number(piece)
+    return _number(piece, "infix" if further else "prefix")
 
 
 def _sign(text: str) -> str:
@@ -60,9 +61,9 @@ def _name(text: str) -> str:
     return f"<mi>{escape(text)}</mi>"
 
 
-def _number(number: Number) -> str:
+def _number(number: Number, form: str) -> str:
     sign, digits = (number.text[0], number.text[1:]) if number.text[0] in "+-" else ("", number.text)
-    text = (_sign(sign.replace("-", "−")) if sign else "") + f"<mn>{digits}</mn>"
+    text = (f'<mo form="{form}">{sign.replace("-", "−")}</mo>' if sign else "") + f"<mn>{digits}</mn>"
     if number.power is not None:
         power = f"<mn>{abs(number.power)}</mn>"
         power = f"<mrow>{_sign('−')}{power}</mrow>" if number.power < 0 else power

@@ -99,19 +99,28 @@ def _html(title: str, setup: Setup, parts: list[Section], asked: set[str], solut
         "td{padding:.2em .8em;border-bottom:1px solid #ccc}"
     )
     body = [f"<h1>{escape(title)}</h1><ul>"]
-    body += [f"<li>{escape(name)}: {escape(text)}</li>" for name, text in _given(setup)]
+    body += [f"<li>{escape(name)}: {_marked_up(text)}</li>" for name, text in _given(setup)]
     body.append("</ul>")
     for section in parts:
         body.append(f"<h2>{escape(section.title)}</h2><table>")
         for item in section.items:
             value = escape(_value(item, asked, solution))
             value = f"<strong>{value}</strong>" if solution and item.key in asked else value
-            body.append(f"<tr><td>{escape(item.label)}</td><td>{escape(item.formula)}</td><td>{value}</td></tr>")
+            body.append(
+                f"<tr><td>{_marked_up(item.label)}</td><td>{_marked_up(item.formula)}</td><td>{value}</td></tr>"
+            )
         body.append("</table>")
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{style}</style></head><body>{''.join(body)}</body></html>\n"
     )
+
+
+def _marked_up(text: str) -> str:
+    """Return a formula in print as HTML: net_h1 with an index, e to the power that it has."""
+    text = re.sub(r"e\^(−(?:net|out)_[iho]\d+)", r"e<sup>\1</sup>", escape(text))
+    text = re.sub(r"(net|out|target|E|δ)_(total|[iho]\d+)", r"\1<sub>\2</sub>", text)
+    return re.sub(r"\b([wib])(\d+)\b", r"\1<sub>\2</sub>", text)
 
 
 def _latex(title: str, setup: Setup, parts: list[Section], asked: set[str], solution: bool) -> str:

@@ -44,7 +44,7 @@ class Section:
 
 
 def sections(example: WorkedExample) -> list[Section]:
-    """Return the example's numbers by section: forward, error, backward, update."""
+    """Return the example's numbers by section: forward, error, backward, the recursion of δ, update."""
     s, setup = example.first, example.setup
     o = s.values["output.out"][0]
     forward = []
@@ -65,26 +65,39 @@ def sections(example: WorkedExample) -> list[Section]:
     ]
     error.append(Item("E", "E_total", " + ".join(item.key for item in error), s.total))
     twice = "" if setup.half else "2 "
+    plus = "" if setup.using == "old" else "⁺"
+
+    def back(j: int) -> str:
+        """How the output units' δ come back to a hidden unit: by the weights that lead there."""
+        return " + ".join(
+            f"δ_o{k + 1} · {w}{plus}"
+            for k in range(len(o))
+            for w, p in setup.places.items()
+            if p == ("output.weight", j, k)
+        )
+
     backward = []
     for weight, (parameter, i, j) in sorted(setup.places.items(), key=lambda p: (p[1][0] == "hidden1.weight", p[0])):
         if parameter == "output.weight":
             k = j + 1
             formula = f"{twice}(out_o{k} − target_o{k}) · out_o{k}(1 − out_o{k}) · out_h{i + 1}"
         else:
-            back = " + ".join(
-                f"δ_o{k + 1} · {w}"
-                for k in range(len(o))
-                for w, p in setup.places.items()
-                if p == ("output.weight", j, k)
-            )
-            formula = f"({back}) · out_h{j + 1}(1 − out_h{j + 1}) · i{i + 1}"
+            formula = f"({back(j)}) · out_h{j + 1}(1 − out_h{j + 1}) · i{i + 1}"
         backward.append(Item(f"dE/d{weight}", f"∂E/∂{weight}", formula, s.weight(weight, "gradient")))
+    recursion = [
+        Item(f"delta_o{k}", f"δ_o{k}", f"{twice}(out_o{k} − target_o{k}) · out_o{k}(1 − out_o{k})", float(value))
+        for k, value in enumerate(s.deltas["output.net"], 1)
+    ]
+    recursion += [
+        Item(f"delta_h{j}", f"δ_h{j}", f"({back(j - 1)}) · out_h{j}(1 − out_h{j})", float(value))
+        for j, value in enumerate(s.deltas["hidden1.net"], 1)
+    ]
     update = [
         Item(f"{w}+", f"{w}⁺", f"{w} − {setup.learning_rate:g} · ∂E/∂{w}", s.weight(w, "after")) for w in setup.places
     ]
     return [
         Section("forward", tuple(forward)), Section("error", tuple(error)), Section("backward", tuple(backward)),
-        Section("update", tuple(update)),
+        Section("recursion", tuple(recursion)), Section("update", tuple(update)),
     ]  # fmt: skip
 
 
@@ -241,24 +254,44 @@ def _likely(
         weight = float(setup.start()[setup.places[key[:-1]][0]][setup.places[key[:-1]][1:]])
         if _close(number, weight + setup.learning_rate * items[f"dE/d{key[:-1]}"].value):
             return "the step was taken up the gradient: θ⁺ = θ − η · ∂E/∂θ"
+    if found := _mean_for_sum(key, number, right, setup):
+        return found
     if key.startswith("dE/dw") and setup.places[key[4:]][0] == "hidden1.weight":
-        return _missing_path(key, number, setup)
+        return _missing_path(number, right, setup, *setup.places[key[4:]][1:])
+    if key.startswith("delta_h"):
+        return _missing_path(number, right, setup, None, int(key.removeprefix("delta_h")) - 1)
     return ""
 
 
-def _missing_path(key: str, number: tuple[float, int, float], setup: Setup) -> str:
-    """Is the answer the derivative by way of one output alone?"""
+def _mean_for_sum(key: str, number: tuple[float, int, float], right: float, setup: Setup) -> str:
+    """Is the answer that of the mean of the outputs' errors, in the place of their sum?"""
+    count = len(setup.targets)
+    averaged = right / count
+    if key.endswith("+"):
+        weight = float(setup.start()[setup.places[key[:-1]][0]][setup.places[key[:-1]][1:]])
+        averaged = weight + (right - weight) / count
+    if (
+        count > 1
+        and (key == "E" or key.startswith(("dE/", "delta_")) or key.endswith("+"))
+        and _close(number, averaged)
+    ):
+        return f"the mean over the {count} outputs was taken: E is their sum"
+    return ""
+
+
+def _missing_path(number: tuple[float, int, float], right: float, setup: Setup, i: int | None, j: int) -> str:
+    """Is the answer the derivative by way of one output alone? ``i`` is the input, None for the unit's own δ."""
     s = worked_example(1, setup).first
-    _, i, j = setup.places[key[4:]]
+    given = 1.0 if i is None else setup.inputs[i]
     h, o = s.values["hidden1.out"][0], s.values["output.out"][0]
     delta = (1 if setup.half else 2) * (o - np.array(setup.targets)) * o * (1 - o)
     for k in range(len(o)):
-        path = delta[k] * s.before["output.weight"][j, k] * h[j] * (1 - h[j]) * setup.inputs[i]
+        path = delta[k] * s.before["output.weight"][j, k] * h[j] * (1 - h[j]) * given
         if _close(number, float(path)):
             missing = ", ".join(f"o{m + 1}" for m in range(len(o)) if m != k)
             return f"a path is missing: the one through {missing}"
     slope = h[j] * (1 - h[j])
-    if _close(number, float(s.gradient["hidden1.weight"][i, j] / slope)):
+    if _close(number, float(right / slope)):
         return f"the factor out_h{j + 1}(1 − out_h{j + 1}) is missing"
     return ""
 

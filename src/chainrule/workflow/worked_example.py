@@ -115,7 +115,10 @@ def start() -> dict[str, Array]:
 
 @dataclass(frozen=True)
 class Step:
-    """One step: the values of the forward computation, the gradient, and the parameters before and after."""
+    """One step: the values of the forward computation, the gradient, and the parameters before and after.
+
+    ``deltas`` are ∂E/∂ of each value, from the outputs back.
+    """
 
     values: dict[str, Array]
     errors: Array
@@ -124,6 +127,7 @@ class Step:
     before: dict[str, Array]
     after: dict[str, Array]
     places: dict[str, tuple[str, int, int]]
+    deltas: dict[str, Array]
 
     def weight(self, name: str, when: str = "before") -> float:
         """Return one of w1, w2, …: ``when`` is before, after or gradient."""
@@ -174,7 +178,8 @@ def worked_example(steps: int = 10_000, setup: Setup = LECTURE) -> WorkedExample
     after, (total, gradient) = step(before)
     values = network.activations(before, data[0])
     errors = (0.5 if setup.half else 1.0) * (data[1][0] - values["output.out"][0]) ** 2
-    first = Step(values, errors, float(total), gradient, before, after, setup.places)
+    deltas = _deltas(setup, values, gradient, before, after)
+    first = Step(values, errors, float(total), gradient, before, after, setup.places, deltas)
     parameters = _repeat(step, after, steps - 1)
     outputs = network(parameters, data[0])[0]
     total_after = float(objective(after, data))
@@ -191,6 +196,21 @@ def _mistaken(parameters: dict[str, Any], gradient: dict[str, Any], x: Array, ra
 
     weight, bias = grad(reached, (0, 1))(parameters["hidden1.weight"], parameters["hidden1.bias"])
     return {"hidden1.weight": weight, "hidden1.bias": bias}
+
+
+def _deltas(
+    setup: Setup, values: dict[str, Array], gradient: dict[str, Array], before: dict[str, Array],
+    after: dict[str, Array],
+) -> dict[str, Array]:  # fmt: skip
+    """Return δ of each value. Of one row, the derivative by a bias is the δ of its unit's net input."""
+    weight = (after if setup.using == "updated" else before)["output.weight"]
+    error = values["output.out"][0] - np.array(setup.targets)
+    return {
+        "output.out": error if setup.half else 2.0 * error,
+        "output.net": np.asarray(gradient["output.bias"]),
+        "hidden1.out": weight @ gradient["output.bias"],
+        "hidden1.net": np.asarray(gradient["hidden1.bias"]),
+    }
 
 
 def _of_bias(setup: Setup, gradient: Any) -> Any:
