@@ -6,6 +6,7 @@ import doctest
 import pkgutil
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 from importlib import import_module
@@ -66,6 +67,66 @@ def test_what_code_blocks_print_is_what_the_page_says(
         printed = capsys.readouterr().out
         if shown:
             assert compared(printed) == compared(shown)
+
+
+BLOCKS = re.compile(r"^```(?:sh|console)\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", flags=re.M | re.S)
+COMMANDS = [
+    (page.name, line.removeprefix("$ ").partition("  #")[0].rstrip(), block[2] if len(lines) == 1 else None)
+    for page in PAGES
+    for block in BLOCKS.finditer(page.read_text(encoding="utf-8"))
+    for lines in [block[1].splitlines()]
+    for line in lines
+]
+OTHER = ("pip install", "python -m benchmarks")
+"""Run elsewhere: the first by .ci/run, the benchmarks, in a short form, by tests/test_benchmarks.py."""
+
+
+@pytest.fixture(scope="session")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the pages speak of: a table with labels, one without, one to test on, a model."""
+    folder = tmp_path_factory.mktemp("desk")
+    header, *rows = (ROOT / "examples/penguins.csv").read_text(encoding="utf-8").splitlines()
+    assert header.startswith("species,")
+    tables = {"people": rows, "test": rows[::3], "new": rows[1::3]}
+    for name, part in tables.items():
+        titles, lines = ["id", header.replace("species", "income")], [f"{i},{row}" for i, row in enumerate(part)]
+        if name == "new":
+            titles, lines = ["id", header.partition(",")[2]], [
+                f"{i},{row.partition(',')[2]}" for i, row in enumerate(part)
+            ]  # fmt: skip
+        (folder / f"{name}.csv").write_text("\n".join([",".join(titles), *lines, ""]), encoding="utf-8")
+    (folder / "examples").mkdir()
+    for place in (folder / "penguins.csv", folder / "examples/penguins.csv"):
+        place.write_text("\n".join([header, *rows, ""]), encoding="utf-8")
+    run_command(folder, "chainrule train people.csv --target income --epochs 5")
+    return folder
+
+
+def run_command(folder: Path, command: str) -> str:
+    """Run a command line of chainrule in a folder; what it prints on the terminal's output is returned."""
+    first, *arguments = shlex.split(command)
+    assert first == "chainrule"
+    done = subprocess.run([sys.executable, "-m", "chainrule", *arguments], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_every_command_of_the_pages_runs_and_prints_what_they_say(desk: Path) -> None:
+    ran = 0
+    for page, command, shown in COMMANDS:
+        if command.startswith(OTHER):
+            continue
+        if page in ("explain.md", "lecture.md") and command.startswith("chainrule check-answers sheet.md"):
+            (desk / "sheet.md").write_text((desk / "sheet-solution.md").read_text(encoding="utf-8"), encoding="utf-8")
+        elif "--handout" in command:
+            command += " --force"
+        printed = run_command(desk, command)
+        ran += 1
+        if shown is not None:
+            parts = re.split(r"^…\n", shown, flags=re.M)  # … stands for lines left out
+            pattern = r"(?:.*\n)*".join(re.escape(part) for part in parts)
+            assert re.fullmatch(pattern, printed), f"{page}: {command}\n{printed}"
+    assert ran >= 15
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.name)
