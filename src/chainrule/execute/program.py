@@ -29,12 +29,16 @@ Batch = Mapping[str, Array]
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """The three graphs of a training program; ``whole_batch`` forbids cutting a batch into tiles."""
+    """The three graphs of a training program; ``whole_batch`` forbids cutting a batch into tiles.
+
+    ``evaluated`` is the part of the carry that is evaluated and kept as the best: the parameters, or their average.
+    """
 
     measure: Graph
     apply: Graph
     evaluate: Graph
     whole_batch: bool = False
+    evaluated: str = "parameters"
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ class Plan:
 class Loop:
     """Everything that a training run is in the middle of: a copy of it resumes to the same bits.
 
-    ``carry`` is parameters, state, optimizer, multipliers and clock. ``status`` is running, done, early (patience ran
-    out), interrupted or non-finite.
+    ``carry`` is parameters, state, optimizer, multipliers and clock, and the average of the parameters where one is
+    kept. ``status`` is running, done, early (patience ran out), interrupted, stopped (by a callback) or non-finite.
     """
 
     kept: dict[str, Any]

@@ -126,10 +126,11 @@ class TrainingReference(Reference):
     ) -> None:
         entry = {"epoch": loop.epoch + 1, "step": loop.step, "loss": loop.epoch_loss / loop.epoch_count}
         if validation is not None:
-            loss = self.evaluate(program, loop.carry["parameters"], loop.carry["state"], settings, validation)
+            looked_at, state = loop.carry[program.evaluated], loop.carry["state"]
+            loss = self.evaluate(program, looked_at, state, settings, validation)
             entry["validation_loss"] = loss
             if loop.best is None or loss < loop.best.loss or np.isnan(loop.best.loss):
-                loop.best = Best(loss, loop.epoch + 1, loop.step, loop.carry["parameters"], loop.carry["state"])
+                loop.best = Best(loss, loop.epoch + 1, loop.step, looked_at, state)
                 loop.waited = 0
             else:
                 loop.waited += 1

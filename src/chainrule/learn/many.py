@@ -13,22 +13,17 @@ from chainrule import ops
 from chainrule.errors import TrainingError, TypeMismatch
 from chainrule.execute import Loop, Machine, Program, RowOrder, cpu_count
 from chainrule.learn.data import make_rows, normalized
-from chainrule.learn.fitting import (
-    SLICE_SECONDS,
-    Job,
-    changed_settings,
-    first_carry,
-    initial,
-    interruptible,
-    prepare,
-    require_count,
-    row_order,
-)
+from chainrule.learn.fitting import SLICE_SECONDS, interruptible
+from chainrule.learn.job import Job
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import Adam, Optimizer
+from chainrule.learn.preparing import first_carry, initial, prepare, require_count, row_order
 from chainrule.learn.program import build_program
 from chainrule.learn.progress import show_count
 from chainrule.learn.run import Run
+from chainrule.learn.schedules import Schedule
+from chainrule.learn.settings import changed_settings, schedules_in, with_schedules
+from chainrule.learn.timeline import Timeline
 
 OWN = ("seed", "rows", "validation_rows")
 
@@ -48,7 +43,7 @@ def fit_many(
         objective: what is to be made small, as for ``cr.fit``.
         data: ``(X, y)`` or ``(X, y, sample weights)``, as for ``cr.fit``.
         settings: one mapping for each training: numbers in the place of settings (``{"learning_rate": 0.01}``,
-            ``{"penalty1.lambda": 0.1}``, a radius, a rate of dropout), and, where wanted, ``"seed"``,
+            ``{"penalty1.lambda": 0.1}``, a radius, a rate of dropout) or schedules, and, where wanted, ``"seed"``,
             ``"rows"`` (the numbers of the rows to train on, or a mask) and ``"validation_rows"``, for folds.
         threads: how many run at once; by default as many as there are CPUs for this process.
         progress: True shows a live bar; a function is called with how many are done, and how many there are.
@@ -112,8 +107,8 @@ class _Family:
         self.options = options
         self.given = make_rows(data, "training", base.training["x"].dtype)
         self.optimizer: Optimizer = options.get("optimizer") or Adam()
-        self.programs: list[tuple[Optimizer, Program]] = [(base.optimizer, base.program)]
-        self.common: Mapping[str, float] = options.get("settings") or {}
+        known = base.optimizer, base.timeline.schedules
+        self.programs: list[tuple[tuple[Optimizer, Mapping[str, Schedule]], Program]] = [(known, base.program)]
         self.own = {k: v for k, v in base.settings.items() if k not in base.optimizer.settings()}
         self.carries: dict[int, tuple[Optimizer, dict[str, Any]]] = {}
         self.orders: dict[tuple[int, int], RowOrder] = {}
@@ -136,12 +131,13 @@ class _Family:
         count = len(training["x"])
         whole = self.options.get("batch_size") == "all"
         size = count if whole else min(plan.batch_size, count)
-        optimizer = self.optimizer.with_total(plan.epochs * -(-count // size))
-        numbers = changed_settings(self.own | optimizer.settings(), {**self.common, **{
-            k: v for k, v in entry.items() if k not in OWN
-        }})  # fmt: skip
+        steps = plan.epochs * -(-count // size)
+        optimizer = self.optimizer.with_total(steps)
+        given, schedules = schedules_in({k: v for k, v in entry.items() if k not in OWN}, steps)
+        known = with_schedules(self.own | optimizer.settings(), schedules)
+        numbers = changed_settings(known, given)
         dtype = training["x"].dtype
-        arrays = {k: np.asarray(v, dtype) for k, v in numbers.items()}
+        timeline = Timeline(numbers, dtype, optimizer, schedules)
         if seed not in self.started:
             self.started[seed] = initial(self.objective, base.input, self.options.get("parameters"), seed, dtype)
         parameters, state = self.started[seed]
@@ -150,11 +146,10 @@ class _Family:
         return replace(
             base,
             optimizer=optimizer,
-            program=self._program(optimizer, carry, arrays, training),
+            program=self._program(timeline, carry, training),
             plan=replace(plan, batch_size=size, order=self._order(seed, count)),
             loop=loop,
-            settings=numbers,
-            arrays=arrays,
+            timeline=timeline,
             training=training,
             validation=validation,
             seed=seed,
@@ -171,16 +166,23 @@ class _Family:
         """Return what a run begins with. Arrays in a carry are never written in place, so that runs may share them."""
         known = self.carries.get(seed)
         if known is None or known[0] != optimizer:
-            known = self.carries[seed] = optimizer, first_carry(parameters, state, optimizer, seed)
+            known = self.carries[seed] = (
+                optimizer,
+                first_carry(parameters, state, optimizer, seed, self.base.treatment, self.base.average),
+            )
         return known[1]
 
-    def _program(self, optimizer: Optimizer, carry: Any, arrays: Any, training: Any) -> Program:
+    def _program(self, timeline: Timeline, carry: Any, training: Any) -> Program:
         """Return the program of an optimizer: another one only where the length of the run is part of a schedule."""
+        wanted = timeline.optimizer, timeline.schedules
         for known, program in self.programs:
-            if known == optimizer:
+            if known == wanted:
                 return program
-        program = build_program(self.objective, optimizer, carry, arrays, training)
-        self.programs.append((optimizer, program))
+        program = build_program(
+            self.objective, timeline.optimizer, carry, timeline.arrays_at(0), training, self.base.treatment,
+            timeline.schedules, self.base.average,
+        )  # fmt: skip
+        self.programs.append((wanted, program))
         return program
 
     def _picked(self, rows: Any, name: str) -> dict[str, Any]:
@@ -252,10 +254,7 @@ def _drive(job: Job, stop: threading.Event, alone: bool, machine: Machine | None
         if stop.is_set():
             loop.status = "interrupted"
             break
-        job.executor.advance(
-            job.program, job.plan, loop, job.arrays, job.training, job.validation, seconds=SLICE_SECONDS,
-            threads=None if alone else 1,
-        )  # fmt: skip
+        job.advance(seconds=SLICE_SECONDS, threads=None if alone else 1)
     used = loop.machine
     loop.release()
     return used

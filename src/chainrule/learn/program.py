@@ -12,9 +12,25 @@ from chainrule import ops
 from chainrule.calculus import backward
 from chainrule.errors import TrainingError
 from chainrule.execute import Program
-from chainrule.graph import Rows, Type, check_graph, flatten, make_constant, make_graph, tree_map, type_of, unflatten
+from chainrule.graph import (
+    Graph,
+    Rows,
+    Type,
+    check_graph,
+    depends_on,
+    flatten,
+    make_constant,
+    make_graph,
+    tree_map,
+    type_of,
+    unflatten,
+)
+from chainrule.learn.averaging import Average
 from chainrule.learn.objective import Objective, part
-from chainrule.learn.optimizers import Metric, Optimizer, move
+from chainrule.learn.optimizers import Metric, Optimizer, count, first, move, rated
+from chainrule.learn.schedules import Schedule
+from chainrule.learn.settings import in_force
+from chainrule.learn.treatment import EVEN, Treatment
 from chainrule.nn import Scope
 
 Tree = Any
@@ -37,8 +53,16 @@ def build_program(
     carry: Mapping[str, Any],
     settings: Mapping[str, Any],
     batch: Mapping[str, Any],
+    treatment: Treatment = EVEN,
+    schedules: Mapping[str, Schedule] | None = None,
+    average: Average | None = None,
 ) -> Program:
-    """Trace the three graphs for the types of a carry, settings and a batch (arrays with x, y and weight)."""
+    """Trace the three graphs for the types of a carry, settings and a batch (arrays with x, y and weight).
+
+    ``treatment`` says how each parameter is trained, ``schedules`` which settings change from step to step, and
+    ``average`` that the carry has a moving average of the parameters.
+    """
+    schedules = schedules or {}
     carry_types, setting_types = types_of(carry), types_of(settings)
     batch_types = {k: rows_type(v) for k, v in batch.items()} | {"position": Type("u32", (Rows(1),))}
 
@@ -49,16 +73,20 @@ def build_program(
 
     def measure(parameters: Tree, state: Tree, clock: Tree, settings: Tree, batch: Tree) -> Tree:
         key = ops.fold(clock["key"], clock["step"])
+        settings = in_force(settings, schedules, count(clock["step"], first(parameters)) if schedules else None)
         loss, scope = losses(parameters, state, settings, batch, training=True, key=key)
         return {
             "loss": loss,
             "count": ops.extent(batch["weight"], axis=0),
-            "gradient": gradient_of(loss, parameters),
+            "gradient": gradient_of(loss, treatment.trained(parameters)),
             "statistics": scope.sums,
         }
 
     def apply(carry: Tree, settings: Tree, sums: Tree) -> Tree:
-        return _apply(objective, optimizer, carry, settings, sums)
+        time = count(carry["clock"]["step"], first(carry["parameters"])) if schedules else None
+        now = in_force(settings, schedules, time)
+        after, report = _apply(objective, optimizer, treatment, carry, now, sums)
+        return (after if average is None else average.advance(carry, after, now, treatment)), report
 
     def evaluate(parameters: Tree, state: Tree, settings: Tree, batch: Tree) -> Tree:
         loss, _ = losses(parameters, state, settings, batch)
@@ -73,7 +101,9 @@ def build_program(
     for graph, name in ((measured, "measure"), (applied, "apply"), (evaluated, "evaluate")):
         check_graph(graph, f"tracing {name}")
     _check_carry(applied, carry_types)
-    return Program(measured, applied, evaluated, objective.network.whole_batch)
+    _refuse_schedules_of_prediction(evaluated, schedules)
+    looked_at = "average" if average is not None and average.evaluated else "parameters"
+    return Program(measured, applied, evaluated, objective.network.whole_batch, looked_at)
 
 
 def gradient_of(loss: Any, parameters: Tree) -> Tree:
@@ -84,27 +114,40 @@ def gradient_of(loss: Any, parameters: Tree) -> Tree:
     return unflatten(structure, [ops.zeros_of(w) if p is None else p for p, w in zip(pieces, leaves, strict=True)])
 
 
-def _apply(objective: Objective, optimizer: Optimizer, carry: Tree, settings: Tree, sums: Tree) -> Tree:
-    """One update from the sums over the batch; nothing of the old carry is lost before it was read."""
-    parameters, count = carry["parameters"], sums["count"]
-    loss = sums["loss"] / count
-    share = 1.0 / count
+def _apply(
+    objective: Objective, optimizer: Optimizer, treatment: Treatment, carry: Tree, settings: Tree, sums: Tree
+) -> Tree:
+    """One update from the sums over the batch; nothing of the old carry is lost before it was read.
+
+    What is frozen is no part of it: no optimizer, penalty's gradient or projection sees it.
+    """
+    parameters, rows = carry["parameters"], sums["count"]
+    trained = treatment.trained(parameters)
+    loss = sums["loss"] / rows
+    share = 1.0 / rows
     gradient = tree_map(lambda g: g * share, sums["gradient"])
     for i, penalty in enumerate(objective.penalty, 1):
         value = penalty.value(parameters, part(settings, f"penalty{i}"))
         loss = loss + value
-        gradient = tree_map(lambda g, more: g + more, gradient, gradient_of(value, parameters))
-    direction, metric, optimizer_state = optimizer.update(gradient, carry["optimizer"], parameters, settings)
-    moved, converged = _project(objective, move(parameters, direction, metric), metric, settings)
+        gradient = tree_map(lambda g, more: g + more, gradient, gradient_of(value, trained))
+    direction, metric, optimizer_state = optimizer.update(gradient, carry["optimizer"], trained, settings)
+    direction, metric = rated(treatment, direction, metric, settings)
+    moved, converged = _project(objective, move(trained, direction, metric), metric, settings)
     scope = Scope(parameters, state=carry["state"], settings=settings, training=True)
-    state = {**carry["state"], **objective.network.update_state(scope, sums["statistics"], count)}
+    state = {**carry["state"], **objective.network.update_state(scope, sums["statistics"], rows)}
     finite = ops.isfinite(loss)
     for leaves in _side_by_side(gradient, moved, state, *optimizer_state.values()):
         one = reduce(ops.logical_and, [ops.isfinite(leaf) for leaf in leaves])
         finite = ops.logical_and(finite, ops.all_(one))
     clock = {"key": carry["clock"]["key"], "step": carry["clock"]["step"] + np.uint32(1)}
-    after = {**carry, "parameters": moved, "state": state, "optimizer": optimizer_state, "clock": clock}
-    rate = optimizer.rate(carry["optimizer"], flatten(parameters)[0][0], settings)
+    after = {
+        **carry,
+        "parameters": treatment.merged(parameters, moved),
+        "state": state,
+        "optimizer": optimizer_state,
+        "clock": clock,
+    }
+    rate = optimizer.rate(carry["optimizer"], first(trained), settings)
     report = {"loss": loss, "finite": finite, "converged": converged, "learning_rate": rate}
     return after, report
 
@@ -149,3 +192,15 @@ def _check_carry(applied: Any, carry_types: Tree) -> None:
                 f"{before} became {structure}",
             )
         )
+
+
+def _refuse_schedules_of_prediction(evaluated: Graph, schedules: Mapping[str, Schedule]) -> None:
+    """A setting that is read when the network predicts cannot change from step to step: predicting has no step."""
+    assert evaluated.takes is not None
+    settings = unflatten(evaluated.takes, list(evaluated.inputs))[2]
+    for name in schedules:
+        reached = depends_on(evaluated.outputs, [settings[name]])
+        if any(output in reached for output in evaluated.outputs):
+            raise TrainingError(
+                f"the setting {name!r} is read when the network predicts, which has no step: it cannot have a schedule"
+            )

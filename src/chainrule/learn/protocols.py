@@ -28,5 +28,9 @@ class Set(Protocol):
         ...
 
     def project(self, parameters: Any, metric: Metric, settings: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Return the nearest point of the set in the metric, and whether its computation converged."""
+        """Return the nearest point of the set in the metric, and whether its computation converged.
+
+        The parameters are those that are trained: frozen ones cannot be moved, so a set is asked of the others alone. A
+        diagonal metric has the structure and the shapes of the parameters, factors of learning rates included.
+        """
         ...

@@ -13,9 +13,12 @@ import numpy as np
 from chainrule.errors import TrainingError
 from chainrule.execute import Executor, Loop, Plan, Program
 from chainrule.graph import Type, flatten
+from chainrule.learn.averaging import Average
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import Optimizer
 from chainrule.learn.predictor import Predictor
+from chainrule.learn.timeline import Timeline
+from chainrule.learn.treatment import Treatment
 
 Array = np.ndarray[Any, Any]
 
@@ -23,6 +26,7 @@ STATUS = {
     "done": "all epochs were run",
     "early": "stopped early: the validation loss had not fallen for {patience} epochs",
     "interrupted": "interrupted: what was learned until then is kept",
+    "stopped": "stopped by a callback",
     "non-finite": "stopped: a value was no longer a finite number; the last finite parameters are kept",
 }
 
@@ -36,6 +40,7 @@ class Moment:
     parameters: Any
     state: Any
     optimizer: Any
+    average: Any = None
 
 
 @dataclass(eq=False)
@@ -44,7 +49,7 @@ class Run:
 
     ``parameters`` and ``state`` are those of the lowest validation loss where early stopping was on, else the last;
     ``history`` has one entry an epoch: epoch, step, loss, validation_loss, learning_rate; ``status`` is done, early,
-    interrupted or non-finite, and ``message`` says it in words.
+    interrupted, stopped or non-finite, and ``message`` says it in words.
     """
 
     objective: Objective
@@ -67,7 +72,10 @@ class Run:
     snapshots: list[Loop] = field(repr=False)
     training: Mapping[str, Array] = field(repr=False)
     validation: Mapping[str, Array] | None = field(repr=False)
-    arrays: Mapping[str, Array] = field(repr=False)
+    timeline: Timeline = field(repr=False)
+    treatment: Treatment = field(repr=False)
+    average: Average | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
     _predictor: Predictor | None = field(default=None, repr=False)
 
     @property
@@ -78,6 +86,8 @@ class Run:
             text += f"; the parameters are those of epoch {self.best_epoch}, the best of {self.epochs}"
         if self.unconverged:
             text += f"; a loop inside {self.unconverged} of {self.steps} steps did not converge"
+        for note in self.notes:
+            text += f"; {note}"
         return text
 
     def __repr__(self) -> str:
@@ -114,9 +124,29 @@ class Run:
         place = bisect_right([loop.step for loop in self.snapshots], step) - 1
         loop = self.snapshots[place].snapshot()
         loop.status = "running"
-        self.executor.advance(self.program, self.plan, loop, self.arrays, self.training, self.validation, until=step)
+        while loop.step < step:  # from one change of the settings to the next
+            until = min(step, self.timeline.next_change(loop.step) or step)
+            arrays = self.timeline.arrays_at(loop.step)
+            self.executor.advance(self.program, self.plan, loop, arrays, self.training, self.validation, until=until)
         carry = loop.carry
-        return Moment(loop.step, loop.epoch, carry["parameters"], carry["state"], carry["optimizer"])
+        return Moment(
+            loop.step, loop.epoch, carry["parameters"], carry["state"], carry["optimizer"], carry.get("average")
+        )
+
+    @property
+    def arrays(self) -> Mapping[str, Array]:
+        """The settings that the run ended with, as its graphs take them."""
+        return self.timeline.arrays_at(self.steps)
+
+    def settings_at(self, step: int) -> dict[str, float]:
+        """Return every setting in force in a step (counted from 0), in the precision of the run.
+
+        ``"learning_rate"`` is what the optimizer's schedule makes of it, a setting with a schedule what that says, and
+        what a callback changed is as it was then.
+        """
+        if not 0 <= step <= self.steps:
+            raise TrainingError(f"the run has {self.steps} steps; there is no step {step}")
+        return self.timeline.at(step)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Save the trained network to a model file; ``cr.load`` reads it back."""

@@ -6,11 +6,12 @@ A schedule's numbers are settings, inputs of the training program: changing one 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
+from chainrule import ops
 from chainrule.errors import TrainingError
 from chainrule.nn.activations import choose
 
@@ -43,7 +44,7 @@ class Constant:
     learning_rate: float
 
     def __post_init__(self) -> None:
-        _require(np.isfinite(self.learning_rate) and self.learning_rate > 0, _bad_rate(self.learning_rate))
+        _require_rate(self.learning_rate)
 
     def settings(self) -> dict[str, float]:
         return {"learning_rate": self.learning_rate}
@@ -59,34 +60,203 @@ def _bad_rate(rate: Any) -> str:
     return f"the learning rate is {rate!r}; it must be a number greater than 0, for instance 0.001"
 
 
+def _require_rate(rate: Any) -> None:
+    _require(bool(np.isfinite(rate)) and rate > 0, _bad_rate(rate))
+
+
 @dataclass(frozen=True)
-class Cosine:
+class _Long:
+    """What schedules of a length share: T (``steps``) may be left open, since ``fit`` knows the length of a run."""
+
+    learning_rate: float
+    steps: int | None = None
+    kind: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        _require_rate(self.learning_rate)
+        _require(self.steps is None or self.steps >= 1, f"{self.kind}: steps is {self.steps}; it must be at least 1")
+
+    def settings(self) -> dict[str, float]:
+        _require(
+            self.steps is not None,
+            f"{self.kind}: steps is not set; give it, or use the schedule in cr.fit, which knows it",
+        )
+        return {"learning_rate": self.learning_rate, f"{self.kind}_steps": float(self.steps or 0)}
+
+    def progress(self, step: Any, settings: Mapping[str, Any]) -> Any:
+        """Return min(t/T, 1)."""
+        return np.minimum(step / settings[f"{self.kind}_steps"], 1.0)
+
+    def with_total(self, steps: int) -> Self:
+        return self if self.steps is not None else replace(self, steps=max(steps, 1))
+
+
+@dataclass(frozen=True)
+class Cosine(_Long):
     """η_t = final + ½ (η − final)(1 + cos(π t/T)) for t ≤ T, then final: half a cosine down, over T steps.
 
     T (``steps``) may be left open; ``fit`` then takes the length of the run. Loshchilov and Hutter (2017), no restarts.
     """
 
-    learning_rate: float
-    steps: int | None = None
     final: float = 0.0
-
-    def __post_init__(self) -> None:
-        _require(np.isfinite(self.learning_rate) and self.learning_rate > 0, _bad_rate(self.learning_rate))
-        _require(self.steps is None or self.steps >= 1, f"cosine: steps is {self.steps}; it must be at least 1")
+    kind: ClassVar[str] = "cosine"
 
     def settings(self) -> dict[str, float]:
-        _require(
-            self.steps is not None, "cosine: steps is not set; give it, or use the schedule in cr.fit, which knows it"
-        )
-        return {"learning_rate": self.learning_rate, "cosine_steps": float(self.steps or 0), "final_rate": self.final}
+        return {**super().settings(), "final_rate": self.final}
 
     def at(self, step: Any, settings: Mapping[str, Any]) -> Any:
         start, final = settings["learning_rate"], settings["final_rate"]
-        fraction = np.minimum(step / settings["cosine_steps"], 1.0)
-        return final + 0.5 * (start - final) * (1.0 + np.cos(np.pi * fraction))
+        return final + 0.5 * (start - final) * (1.0 + np.cos(np.pi * self.progress(step, settings)))
 
-    def with_total(self, steps: int) -> Cosine:
-        return self if self.steps is not None else replace(self, steps=max(steps, 1))
+
+@dataclass(frozen=True)
+class FlatCosine(_Long):
+    """η_t = η for t ≤ flat·T, then half a cosine down: final + ½ (η − final)(1 + cos(π (t/T − flat)/(1 − flat))).
+
+    What RealMLP does with its rates of dropout and weight decay (Holzmüller, Grinsztajn and Steinwart 2024).
+    """
+
+    flat: float = 0.5
+    final: float = 0.0
+    kind: ClassVar[str] = "flat_cosine"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(0.0 <= self.flat < 1.0, f"flat_cosine: flat is {self.flat}; it must be at least 0 and less than 1")
+
+    def settings(self) -> dict[str, float]:
+        return {**super().settings(), "flat_share": self.flat, "final_rate": self.final}
+
+    def at(self, step: Any, settings: Mapping[str, Any]) -> Any:
+        start, final, flat = settings["learning_rate"], settings["final_rate"], settings["flat_share"]
+        falling = np.maximum(self.progress(step, settings) - flat, 0.0) / (1.0 - flat)
+        return final + 0.5 * (start - final) * (1.0 + np.cos(np.pi * falling))
+
+
+@dataclass(frozen=True)
+class CosLog4(_Long):
+    """η_t = η · ½ (1 − cos(2π log₂(1 + 15 t/T))): four cycles, each twice as long as the one before it.
+
+    The schedule of RealMLP (Holzmüller, Grinsztajn and Steinwart 2024). It begins at 0, so the first step
+    moves nothing.
+    """
+
+    kind: ClassVar[str] = "coslog4"
+
+    def at(self, step: Any, settings: Mapping[str, Any]) -> Any:
+        cycles = np.log(1.0 + 15.0 * self.progress(step, settings)) / np.log(2.0)
+        return settings["learning_rate"] * (0.5 * (1.0 - np.cos(2.0 * np.pi * cycles)))
+
+
+@dataclass(frozen=True)
+class Exponential(_Long):
+    """η_t = η · factor^(t/T): the factor is reached after T steps, or, with T = 1, in each step."""
+
+    factor: float = 0.01
+    kind: ClassVar[str] = "exponential"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.factor > 0, f"exponential: factor is {self.factor}; it must be greater than 0")
+
+    def settings(self) -> dict[str, float]:
+        return {**super().settings(), "exponential_factor": self.factor}
+
+    def at(self, step: Any, settings: Mapping[str, Any]) -> Any:
+        return settings["learning_rate"] * settings["exponential_factor"] ** (step / settings["exponential_steps"])
+
+
+@dataclass(frozen=True)
+class Polynomial(_Long):
+    """η_t = final + (η − final)(1 − t/T)^power for t ≤ T, then final; power 1 is a straight line down."""
+
+    power: float = 1.0
+    final: float = 0.0
+    kind: ClassVar[str] = "polynomial"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.power > 0, f"polynomial: power is {self.power}; it must be greater than 0")
+
+    def settings(self) -> dict[str, float]:
+        return {**super().settings(), "polynomial_power": self.power, "final_rate": self.final}
+
+    def at(self, step: Any, settings: Mapping[str, Any]) -> Any:
+        start, final = settings["learning_rate"], settings["final_rate"]
+        return final + (start - final) * (1.0 - self.progress(step, settings)) ** settings["polynomial_power"]
+
+
+@dataclass(frozen=True)
+class OneCycle(_Long):
+    """Up from η/start to η over the share ``rise`` of the run, then down to η/(start · end): half a cosine each way.
+
+    Smith and Topin (2018), in the form of torch's ``OneCycleLR``: the peak is at step rise·T − 1, the end at T − 1.
+    Departure: the momentum is left alone; a schedule of its own can move it (``settings={"momentum": …}``).
+    """
+
+    rise: float = 0.3
+    start: float = 25.0
+    end: float = 1e4
+    kind: ClassVar[str] = "one_cycle"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(0.0 < self.rise < 1.0, f"one_cycle: rise is {self.rise}; it must be between 0 and 1")
+        for name, value in (("start", self.start), ("end", self.end)):
+            _require(value >= 1.0, f"one_cycle: {name} is {value}; it must be at least 1")
+
+    def settings(self) -> dict[str, float]:
+        own = {"one_cycle_rise": self.rise, "one_cycle_start": self.start, "one_cycle_end": self.end}
+        return {**super().settings(), **own}
+
+    def at(self, step: Any, settings: Mapping[str, Any]) -> Any:
+        total, peak = settings["one_cycle_steps"], settings["learning_rate"]
+        low = peak / settings["one_cycle_start"]
+        lowest = low / settings["one_cycle_end"]
+        top = np.maximum(settings["one_cycle_rise"] * total - 1.0, 0.0)
+
+        def between(a: Any, b: Any, share: Any) -> Any:
+            return b + 0.5 * (a - b) * (1.0 + np.cos(np.pi * share))
+
+        # Where a part of the way has no length its share is not used: the divisor only has to be no 0.
+        up = between(low, peak, step / np.maximum(top, 0.5))
+        down = between(peak, lowest, np.minimum((step - top) / np.maximum(total - 1.0 - top, 0.5), 1.0))
+        return ops.where(step < top, up, down)
+
+
+@dataclass(frozen=True)
+class Piecewise:
+    """η_t = η until the first boundary, and from each boundary on the rate that belongs to it: a stair.
+
+    ``Piecewise(0.1, {1000: 0.01, 2000: 0.001})`` takes 0.1 for the steps 0 … 999, then 0.01, and 0.001 from 2000 on.
+    """
+
+    learning_rate: float
+    boundaries: Mapping[int, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _require_rate(self.learning_rate)
+        _require(bool(self.boundaries), "piecewise: give the steps at which the rate changes: {1000: 0.01}")
+        for step, rate in self.boundaries.items():
+            whole = isinstance(step, int | np.integer) and not isinstance(step, bool)
+            _require(whole and step >= 1, f"piecewise: {step!r} is no step at which a rate could change")
+            _require(bool(np.isfinite(rate)) and rate >= 0, f"piecewise: the rate from step {step} on is {rate!r}")
+
+    def settings(self) -> dict[str, float]:
+        found = {"learning_rate": self.learning_rate}
+        for number, step in enumerate(sorted(self.boundaries), 1):
+            found |= {f"piecewise{number}_step": float(step), f"piecewise{number}_rate": self.boundaries[step]}
+        return found
+
+    def at(self, step: Any, settings: Mapping[str, Any]) -> Any:
+        rate = settings["learning_rate"]
+        for number in range(1, len(self.boundaries) + 1):
+            reached = step >= settings[f"piecewise{number}_step"]
+            rate = ops.where(reached, settings[f"piecewise{number}_rate"], rate)
+        return rate
+
+    def with_total(self, steps: int) -> Piecewise:
+        return self
 
 
 @dataclass(frozen=True)
@@ -115,6 +285,11 @@ SCHEDULES: Mapping[str, Any] = {
     "cosine": Cosine,
     "warmup": lambda rate: Warmup(Constant(rate)),
     "warmup_cosine": lambda rate: Warmup(Cosine(rate)),
+    "flat_cosine": FlatCosine,
+    "coslog4": CosLog4,
+    "exponential": Exponential,
+    "polynomial": Polynomial,
+    "one_cycle": OneCycle,
 }
 
 
@@ -129,6 +304,6 @@ def as_schedule(rate: Any) -> Schedule:
 
 
 def get_schedule(name: str, rate: float) -> Schedule:
-    """Return a schedule by name: constant, cosine, warmup, warmup_cosine."""
+    """Return a schedule by name, such as cosine or one_cycle; one that needs more than a rate and a length has none."""
     found: Schedule = choose(SCHEDULES, name, "schedule")(rate)
     return found

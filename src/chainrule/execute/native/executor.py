@@ -80,7 +80,8 @@ class Native(TrainingReference):
             known = self._programs.setdefault(program, {})
             if (tiled, evaluated) not in known:
                 graphs = [program.measure, program.apply, *([program.evaluate] if evaluated else [])]
-                code, slots = linked(f"program {tiled}", graphs, lambda: write_program(program, tiled, evaluated))
+                purpose = f"program {tiled}" + (f" {program.evaluated}" if program.evaluated != "parameters" else "")
+                code, slots = linked(purpose, graphs, lambda: write_program(program, tiled, evaluated))
                 known[tiled, evaluated] = NativeProgram(code, slots)
             return known[tiled, evaluated]
 
@@ -103,7 +104,7 @@ class Native(TrainingReference):
             state = loop.machine = NativeState(
                 compiled, program, plan, loop, settings, training, validation, threads or cpu_count()
             )
-        state.accept(loop)
+        state.accept(loop, settings)
         return state
 
     def advance(
@@ -165,7 +166,7 @@ class Native(TrainingReference):
         """Replay the step (or the evaluation) that failed on the reference, which names what went wrong."""
         carry = loop.carry
         if status < 0 and validation is not None:
-            REFERENCE.evaluate(program, carry["parameters"], carry["state"], settings, validation)
+            REFERENCE.evaluate(program, carry[program.evaluated], carry["state"], settings, validation)
         rows = plan.order(loop.epoch)[loop.batch * plan.batch_size : (loop.batch + 1) * plan.batch_size]
         batch = gather(training, rows)
         if status == conductor.NON_FINITE:

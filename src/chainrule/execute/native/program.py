@@ -144,7 +144,8 @@ class _Writer:
         parameters, state, settings, batch = unflatten(graph.takes, list(graph.inputs))
         carried = self.carried
         views = dict(zip(
-            flatten((parameters, state))[0], flatten((carried["parameters"], carried["state"]))[0], strict=True
+            flatten((parameters, state))[0],
+            flatten((carried[self.program.evaluated], carried["state"]))[0], strict=True,
         ))  # fmt: skip
         views.update(zip(flatten(settings)[0], self.setting_views, strict=True))
         for key, node in batch.items():

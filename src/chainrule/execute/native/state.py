@@ -102,6 +102,7 @@ class NativeState:
         self._put(loop)
         for slot, value in zip((linked.slots[i] for i in slots["settings"]), flatten(settings)[0], strict=True):
             buffers.hold(slot, np.array(value).reshape(-1))
+        self._settings = settings
         self._order_key = plan.order.key
         for name, index in slots["data"].items():
             buffers.hold(linked.slots[index], np.ascontiguousarray(training[name]))
@@ -160,7 +161,7 @@ class NativeState:
         self._set(tiles=tiles)
         self._table("moved", "moved_count", moved, 3)
         carry = unflatten(self.structure, list(range(len(self.shapes))))
-        places, self.best_structure = flatten((carry["parameters"], carry["state"]))
+        places, self.best_structure = flatten((carry[self.source.evaluated], carry["state"]))
         triples, self.best = [], []
         for place in places:
             slot = linked.slots[slots["carry"][place]]
@@ -187,10 +188,21 @@ class NativeState:
         self._kept.append(table)
         self._set(**{key: table.ctypes.data, count: len(table)})
 
-    def accept(self, loop: Loop) -> None:
-        """Take over the carry of a loop, unless it is the one that came from here."""
+    def accept(self, loop: Loop, settings: Any) -> None:
+        """Take over the carry of a loop, unless it is the one that came from here, and the settings."""
+        if settings is not self._settings:
+            if (
+                loop.kept is self._seen
+            ):  # what is replayed after a step that went wrong begins here: with these settings
+                self.settle(loop)
+            self._set_settings(settings)
         if loop.kept is not self._seen:
             self._put(loop)
+
+    def _set_settings(self, settings: Any) -> None:
+        for index, value in zip(self.program.slots["settings"], flatten(settings)[0], strict=True):
+            self.buffers.held(index)[0] = value
+        self._settings = settings
 
     def serve(self, program: Program, plan: Plan, settings: Any, training: Batch, validation: Batch | None) -> bool:
         """Get ready for another run of the same shape over the same rows; says whether this memory fits it."""
@@ -198,8 +210,7 @@ class NativeState:
             return False
         if training is not self._rows[0] or validation is not self._rows[1]:
             return False
-        for index, value in zip(self.program.slots["settings"], flatten(settings)[0], strict=True):
-            self.buffers.held(index)[0] = value
+        self._set_settings(settings)
         self._set(patience=-1 if plan.patience is None else plan.patience)
         if not _same_key(self._order_key, plan.order.key):
             self._made.clear()

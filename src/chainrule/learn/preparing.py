@@ -1,0 +1,218 @@
+"""prepare: check what ``fit`` was given, initialize, and trace the training program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule import ops
+from chainrule.errors import TraceError, TrainingError
+from chainrule.execute import Loop, Plan, RowOrder, get_executor
+from chainrule.graph import Type, as_array, flatten, leaf_names, make_graph, tree_map
+from chainrule.learn.averaging import Average, as_average
+from chainrule.learn.data import check_targets, make_rows, normalized
+from chainrule.learn.job import Job
+from chainrule.learn.objective import Objective
+from chainrule.learn.optimizers import Adam, Optimizer
+from chainrule.learn.program import build_program, rows_type, types_of
+from chainrule.learn.settings import schedules_in, settings_of
+from chainrule.learn.timeline import Timeline
+from chainrule.learn.treatment import Treatment, make_treatment, names_of
+from chainrule.nn import Layer, Parameter, Scope
+from chainrule.nn.function import FunctionNetwork
+
+
+def prepare(
+    objective: Objective,
+    data: Any,
+    *,
+    optimizer: Optimizer | None = None,
+    epochs: int = 100,
+    batch_size: int | str = 32,
+    accumulate: int = 1,
+    validation: Any = None,
+    patience: int | None = None,
+    seed: int = 0,
+    parameters: Any = None,
+    frozen: Sequence[str] = (),
+    rate_factors: Mapping[str, float] | None = None,
+    decay_factors: Mapping[str, float] | None = None,
+    average: Average | float | None = None,
+    settings: Mapping[str, Any] | None = None,
+    shuffle: bool = True,
+    tile_rows: int | None = None,
+    executor: str = "native",
+) -> Job:
+    """Check the arguments of ``fit``, initialize, and trace the training program."""
+    require_count(epochs, "epochs")
+    if patience is not None:
+        require_count(patience, "patience")
+        if validation is None:
+            raise TrainingError("patience needs validation rows to watch: pass validation=(Xv, yv)")
+    if not (optimizer is None or isinstance(optimizer, Optimizer)):
+        raise TrainingError(f"the optimizer is {optimizer!r}; give one such as cr.learn.Adam(0.001)")
+    average = as_average(average)
+    given_rows = [make_rows(data, "training")]
+    dtype = given_rows[0]["x"].dtype
+    if validation is not None:
+        given_rows.append(make_rows(validation, "validation", dtype))
+        _require_alike(*given_rows)
+    training, held = normalized(given_rows[0]), None if validation is None else normalized(given_rows[1])
+    count = len(training["x"])
+    size, tile = _sizes(batch_size, accumulate, tile_rows, count, objective.network.whole_batch)
+    steps = epochs * -(-count // size)
+    chosen = (optimizer or Adam()).with_total(steps)
+    kind = rows_type(training["x"])
+    start, state = initial(objective, kind, parameters, seed, dtype)
+    treatment = make_treatment(_declared(objective, kind, start), frozen, rate_factors, decay_factors)
+    if decay_factors and not chosen.decays:
+        raise TrainingError(
+            f"decay_factors: {type(chosen).__name__} has no weight decay; cr.learn.AdamW and Lion have one"
+        )
+    given, schedules = schedules_in(settings, steps)
+    more = {} if average is None else average.settings()
+    numbers = settings_of(objective, chosen, kind, given, treatment, schedules, more)
+    timeline = Timeline(numbers, dtype, chosen, schedules)
+    carry = first_carry(start, state, chosen, seed, treatment, average)
+    output = _output_type(objective, start, state, kind)
+    for rows in given_rows:
+        check_targets(objective.loss, rows, output)
+    arrays = timeline.arrays_at(0)
+    program = build_program(objective, chosen, carry, arrays, training, treatment, schedules, average)
+
+    plan = Plan(epochs, size, row_order(seed, count, shuffle), patience, tile)
+    loop = Loop(carry)
+    return Job(
+        objective=objective,
+        optimizer=chosen,
+        program=program,
+        plan=plan,
+        loop=loop,
+        executor=get_executor(executor),
+        timeline=timeline,
+        training=training,
+        validation=held,
+        seed=seed,
+        input=kind,
+        snapshots=[loop.snapshot()],
+        treatment=treatment,
+        average=average,
+    )
+
+
+def _declared(objective: Objective, kind: Type, parameters: Any) -> Mapping[str, Parameter]:
+    """Return what the network says of its parameters; one that is a plain function says nothing but their names."""
+    if isinstance(objective.network, FunctionNetwork):
+        return {name: Parameter((), "zeros") for name in names_of(parameters)}
+    return objective.network.declare(kind).parameters
+
+
+def first_carry(
+    parameters: Any, state: Any, optimizer: Optimizer, seed: int, treatment: Treatment, average: Average | None
+) -> dict[str, Any]:
+    """Return what is carried into the first step."""
+    carry = {
+        "parameters": parameters,
+        "state": state,
+        "optimizer": tree_map(np.asarray, optimizer.init(treatment.trained(parameters))),
+        "multipliers": {},
+        "clock": {"step": np.asarray(0, np.uint32), "key": ops.fold(ops.key(seed), ops.stream("training"))},
+    }
+    return carry if average is None else {**carry, "average": parameters}
+
+
+def row_order(seed: int, count: int, shuffle: bool) -> RowOrder:
+    """Return the order of rows that belongs to a seed."""
+    return RowOrder(count, ops.fold(ops.key(seed), ops.stream("row order")) if shuffle else None)
+
+
+def require_count(value: Any, name: str) -> None:
+    """Refuse what is not a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise TrainingError(f"{name} is {value!r}; it must be a whole number of at least 1")
+
+
+def _sizes(
+    batch_size: int | str, accumulate: int, tile_rows: int | None, rows: int, whole_batch: bool
+) -> tuple[int, int | None]:
+    """Return the rows of a step, and of the tiles that it is measured in.
+
+    Accumulating over k batches is a step of k batches whose sums are added up tile by tile: each row keeps its
+    position in the whole step, so that dropout draws what it would draw for one batch of that size.
+    """
+    require_count(accumulate, "accumulate")
+    if batch_size != "all":
+        require_count(batch_size, "batch_size (a number, or 'all')")
+    if accumulate > 1:
+        if batch_size == "all":
+            raise TrainingError("accumulate adds up several batches, and batch_size='all' is the only one")
+        if tile_rows is not None:
+            raise TrainingError("give accumulate or tile_rows: a step is measured batch by batch, or tile by tile")
+        if whole_batch:
+            raise TrainingError(
+                "accumulate: batch normalization needs the statistics of the whole batch; use a larger batch_size"
+            )
+        tile_rows = int(batch_size)
+    size = rows if batch_size == "all" else min(int(batch_size) * accumulate, rows)
+    if tile_rows is not None:
+        require_count(tile_rows, "tile_rows")
+        if whole_batch and tile_rows < size:
+            raise TrainingError(
+                "tile_rows: batch normalization needs the statistics of the whole batch; leave tile_rows out"
+            )
+    return size, tile_rows
+
+
+def _require_alike(training: Mapping[str, Any], held: Mapping[str, Any]) -> None:
+    for name in ("x", "y"):
+        a, b = training[name], held[name]
+        if a.shape[1:] != b.shape[1:] or a.dtype != b.dtype:
+            label = "X" if name == "x" else "y"
+            raise TrainingError(
+                f"the validation {label} has shape {b.shape} of {b.dtype}, "
+                f"the training {label} {a.shape} of {a.dtype}; all but the number of rows must be equal"
+            )
+
+
+def initial(objective: Objective, kind: Type, given: Any, seed: int, dtype: Any) -> tuple[Any, Any]:
+    """Return first parameters and state: at random, but for those that were given."""
+    network: Layer = objective.network
+    if isinstance(network, FunctionNetwork):
+        if given is None:
+            network.initialize(kind)
+        return _finite(tree_map(lambda v: np.array(as_array(v, "a parameter"), dtype), given)), {}
+    state = {k: v.astype(dtype) for k, v in network.initial_state(kind).items()}
+    start: dict[str, Any] = network.initialize(kind, seed)
+    if given is not None:
+        if not isinstance(given, Mapping):
+            raise TrainingError("parameters must be a dict like {'hidden1.weight': W}")
+        for name, value in given.items():
+            if name not in start:
+                raise TrainingError(f"the network has no parameter {name!r}; it has: {', '.join(start)}")
+            array = np.array(value, dtype)
+            if array.shape != start[name].shape:
+                raise TrainingError(
+                    f"the parameter {name!r} is given with shape {array.shape}; the network needs {start[name].shape}"
+                )
+            start[name] = array
+    return _finite(start), state
+
+
+def _finite(parameters: Any) -> Any:
+    leaves, structure = flatten(parameters)
+    for name, leaf in zip(leaf_names(structure), leaves, strict=True):
+        if not np.all(np.isfinite(leaf)):
+            raise TrainingError(f"the first value of the parameter {name} is not finite")
+    return parameters
+
+
+def _output_type(objective: Objective, parameters: Any, state: Any, kind: Type) -> Type:
+    def forward(parameters: Any, state: Any, x: Any) -> Any:
+        return objective.network.forward(Scope(parameters, state=state), x)
+
+    graph = make_graph(forward, types_of(parameters), types_of(state), kind)
+    if len(graph.outputs) != 1 or graph.outputs[0].type.rank < 1:
+        raise TraceError("the network must return one array with one row for each row of its input")
+    return graph.outputs[0].type
