@@ -17,8 +17,8 @@ import numpy as np
 from chainrule import ops
 from chainrule.errors import TraceError, TrainingError
 from chainrule.execute import Executor, Loop, Plan, Program, RowOrder, get_executor
-from chainrule.graph import Type, as_array, flatten, leaf_names, make_graph, tree_map
-from chainrule.learn.data import check_targets, make_rows, normalized
+from chainrule.graph import Graph, Type, as_array, flatten, leaf_names, make_graph, tree_map
+from chainrule.learn.data import check_categories, check_targets, make_rows, normalized
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import Adam, Optimizer
 from chainrule.learn.program import build_program, rows_type, types_of
@@ -229,9 +229,10 @@ def prepare(
     numbers = settings_of(objective, chosen, kind, settings)
     arrays = {k: np.asarray(v, dtype) for k, v in numbers.items()}
     carry = first_carry(start, state, chosen, seed)
-    output = _output_type(objective, start, state, kind)
-    for rows in given_rows:
-        check_targets(objective.loss, rows, output)
+    forward = _forward(objective, start, state, kind)
+    for rows, what in zip(given_rows, ("training", "validation"), strict=False):
+        check_targets(objective.loss, rows, forward.outputs[0].type)
+        check_categories(forward, rows, what)
     program = build_program(objective, chosen, carry, arrays, training)
 
     plan = Plan(epochs, size, row_order(seed, count, shuffle), patience, tile_rows)
@@ -407,14 +408,16 @@ def changed_settings(numbers: dict[str, float], given: Mapping[str, float]) -> d
     return numbers
 
 
-def _output_type(objective: Objective, parameters: Any, state: Any, kind: Type) -> Type:
+def _forward(objective: Objective, parameters: Any, state: Any, kind: Type) -> Graph:
+    """Trace the network by itself."""
+
     def forward(parameters: Any, state: Any, x: Any) -> Any:
         return objective.network.forward(Scope(parameters, state=state), x)
 
     graph = make_graph(forward, types_of(parameters), types_of(state), kind)
     if len(graph.outputs) != 1 or graph.outputs[0].type.rank < 1:
         raise TraceError("the network must return one array with one row for each row of its input")
-    return graph.outputs[0].type
+    return graph
 
 
 __all__ = ["Job", "Progress", "drive", "fit", "prepare"]
