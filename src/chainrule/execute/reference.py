@@ -62,7 +62,8 @@ class Reference:
                 return node.op.evaluate(lambda graph, inner: self.run(graph, inner, n), *operands, **attributes)
             return node.op.evaluate(*operands, **attributes)
         except ChainruleError as error:
-            raise type(error)(f"{error} (made at {where_made(node)})") from None
+            place = where_made(node)
+            raise type(error)(f"{error} (made at {place})" if place else str(error)) from None
 
     def run_prepared(
         self, graph: Graph, arrays: Sequence[Any], row_by_row: bool = False, rows: int | None = None

@@ -57,7 +57,11 @@ class TrainingReference(Reference):
             if count < PREDICTION_ROWS:
                 fill = tile[:1] if count else np.zeros((1, *x.shape[1:]), x.dtype)
                 tile = np.concatenate([tile, np.repeat(fill, PREDICTION_ROWS - count, axis=0)])
-            parts.append([o[:count] for o in self.run_prepared(graph, [*arrays, tile], row_by_row=True)])
+            try:
+                parts.append([o[:count] for o in self.run_prepared(graph, [*arrays, tile], row_by_row=True)])
+            except ExecutionError:
+                self.run(graph, [*arrays, x])  # which names the row by its number among all of them
+                raise
         return parts[0] if len(parts) == 1 else [np.concatenate(p) for p in zip(*parts, strict=True)]
 
     def measure(

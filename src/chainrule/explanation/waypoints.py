@@ -219,7 +219,10 @@ class Trail:
     def _elsewhere(self, outputs: Sequence[Node], g: Node) -> Iterator[dict[Node, Array]]:
         """Give other values of everything, to tell a factor that is 0 by chance from one that always is."""
         rng = np.random.default_rng(0)
-        inputs = [i for i in topological(outputs) if i.op.name == "input" and i.type.is_float and i is not g]
+        nodes = topological(outputs)
+        # What is read as the number of a category has no other values between.
+        held = {g, *topological([node for node in nodes if node.op.name == "checked_index"])}
+        inputs = [i for i in nodes if i.op.name == "input" and i.type.is_float and i not in held]
         for low in (0.1, *[-1.0] * (PROBES - 1)):
             yield {i: np.asarray(rng.uniform(low, 1.0, fixed(i.shape)), i.dtype) for i in inputs}
 

@@ -18,7 +18,7 @@ from chainrule.graph import Graph, Rows, Type
 from chainrule.graph.node import result_types
 from chainrule.graph.types import dim_from_json, dim_to_json
 from chainrule.learn import Objective, Predictor, Run
-from chainrule.nn import LOSSES, Layer, from_config, to_config
+from chainrule.nn import LOSSES, Layer, from_config, loss_from, loss_numbers, to_config
 from chainrule.ops import graph_from_json
 from chainrule.table import TableEncoder, TargetEncoder
 
@@ -38,6 +38,7 @@ class Model:
     predictor: Predictor
     network: Layer | None = None
     loss: str = ""
+    loss_numbers: dict[str, float] | None = None
     parameters: Any = None
     state: Any = None
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -66,6 +67,7 @@ class Model:
             predictor=run.predictor,
             network=run.objective.network,
             loss=run.objective.loss.name,
+            loss_numbers=loss_numbers(run.objective.loss),
             parameters=run.parameters,
             state=run.state,
             history=run.history,
@@ -76,9 +78,9 @@ class Model:
     @property
     def objective(self) -> Objective:
         """The objective the network was trained on, where both can be told from the file."""
-        if self.network is None or self.loss not in LOSSES:
+        if self.network is None or self.loss_numbers is None:
             raise ModelFileError("this model was trained with a network or loss of one's own, which a file cannot hold")
-        return Objective(self.network, self.loss)
+        return Objective(self.network, loss_from(self.loss, self.loss_numbers))
 
     def predict(self, x: Any) -> Array:
         """Return predictions for an array of rows; for a table, use ``chainrule.workflow.predict``."""
@@ -122,6 +124,7 @@ def save(model: Any, path: str | PathLike[str]) -> None:
         "input": [predictor.input.dtype, *(dim_to_json(d) for d in predictor.input.shape)],
         "network": None if model.network is None else to_config(model.network),
         "loss": model.loss,
+        "loss_numbers": model.loss_numbers,
         "history": _plain(model.history),
         "about": _plain(model.about),
         "table": None if model.table is None else model.table.to_json(),
@@ -196,6 +199,7 @@ def _model(document: dict[str, Any], arrays: dict[str, Array], path: Path) -> Mo
         predictor=Predictor(graph, values, kind, names),
         network=network,
         loss=str(document["loss"]),
+        loss_numbers=_numbers_of_loss(document),
         parameters=parameters,
         state=state,
         history=list(document["history"]),
@@ -217,6 +221,17 @@ def _network(config: Any, kind: Type, parameters: Mapping[str, Array], state: Ma
     if needs != {k: v.shape for k, v in {**parameters, **state}.items()}:
         raise ModelFileError(f"{path}: its network does not fit its parameters")
     return network
+
+
+def _numbers_of_loss(document: Mapping[str, Any]) -> dict[str, float] | None:
+    """Return the numbers of the loss; files of version 0.1 have none, and their losses need none."""
+    name = str(document["loss"])
+    if name not in LOSSES:  # one of the user's own, or of a later version: the graph predicts all the same
+        return None
+    numbers: dict[str, float] | None = document.get("loss_numbers", LOSSES[name].numbers())
+    if numbers is not None:
+        loss_from(name, numbers)
+    return numbers
 
 
 def _check_sizes(graph: Graph, path: Path) -> None:

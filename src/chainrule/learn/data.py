@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import TrainingError
-from chainrule.graph import Type, as_array
+from chainrule.errors import ExecutionError, TrainingError
+from chainrule.execute import REFERENCE
+from chainrule.graph import Graph, Type, as_array, depends_on
 from chainrule.nn import Loss, as_input, as_target
 
 Array = np.ndarray[Any, Any]
@@ -100,3 +101,22 @@ def check_targets(loss: Loss, rows: Mapping[str, Array], output: Type) -> None:
     counted = rows["weight"] > 0
     y = rows["y"] if np.all(counted) else np.where(counted.reshape(-1, *(1,) * (rows["y"].ndim - 1)), rows["y"], 0)
     loss.check_targets(y, output)
+
+
+def check_categories(forward: Graph, rows: Mapping[str, Array], what: str) -> None:
+    """Range-check, once, at entry, what embeddings read of the rows; ``forward`` takes parameters, state and x.
+
+    What depends on parameters changes, and is checked batch by batch.
+    """
+    *learned, x = forward.inputs
+    changing = depends_on(forward.nodes, learned)
+    read = tuple(node for node in forward.nodes if node.op.name == "checked_index" and node not in changing)
+    if not read:
+        return
+    counted = rows["weight"] > 0
+    filled = rows["x"] if np.all(counted) else rows["x"][np.where(counted, np.arange(len(counted)), np.argmax(counted))]
+    graph = Graph((x,), read)
+    try:
+        REFERENCE.run(graph, [filled])
+    except ExecutionError as error:
+        raise TrainingError(f"the {what} X: {error}") from None

@@ -63,9 +63,13 @@ class Objective:
     ) -> Any:
         """Return F at the parameters on ``data``, which is (X, y) or (X, y, sample weights)."""
         x, y, weight = data if len(data) == 3 else (*data, None)
+        x, y = as_input(x), as_target(y)
+        if weight is not None:  # a row of weight 0 must not enter a sum: 0 · Inf is NaN, in the value and the gradient
+            weight = as_input(weight)
+            x, y = (_zero_where(weight == 0, rows) for rows in (x, y))
         scope = Scope(parameters, state=state, training=training, key=key)
-        losses = self.row_losses(scope, as_input(x), as_target(y))
-        total = ops.mean(losses if weight is None else losses * weight)
+        losses = self.row_losses(scope, x, y)
+        total = ops.mean(losses if weight is None else ops.where(weight == 0, 0.0, losses) * weight)
         for penalty in self.penalty:
             total = total + penalty.value(parameters, penalty.settings())
         return total
@@ -89,6 +93,10 @@ class Objective:
             str(self.network),
         ]
         return "\n".join(lines)
+
+
+def _zero_where(left_out: Any, rows: Any) -> Any:
+    return ops.where(ops.reshape(left_out, (-1, *(1,) * (rows.ndim - 1))), 0, rows)
 
 
 def part(settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import numpy as np
 from chainrule import ops
 from chainrule.errors import TraceError, TrainingError
 from chainrule.execute import Loop, Plan, RowOrder, get_executor
-from chainrule.graph import Type, as_array, flatten, leaf_names, make_graph, tree_map
+from chainrule.graph import Graph, Type, as_array, flatten, leaf_names, make_graph, tree_map
 from chainrule.learn.averaging import Average, as_average
-from chainrule.learn.data import check_targets, make_rows, normalized
+from chainrule.learn.data import check_categories, check_targets, make_rows, normalized
 from chainrule.learn.job import Job
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import Adam, Optimizer
@@ -76,9 +76,10 @@ def prepare(
     numbers = settings_of(objective, chosen, kind, given, treatment, schedules, more)
     timeline = Timeline(numbers, dtype, chosen, schedules)
     carry = first_carry(start, state, chosen, seed, treatment, average)
-    output = _output_type(objective, start, state, kind)
-    for rows in given_rows:
-        check_targets(objective.loss, rows, output)
+    forward = _forward(objective, start, state, kind)
+    for rows, what in zip(given_rows, ("training", "validation"), strict=False):
+        check_targets(objective.loss, rows, forward.outputs[0].type)
+        check_categories(forward, rows, what)
     arrays = timeline.arrays_at(0)
     program = build_program(objective, chosen, carry, arrays, training, treatment, schedules, average)
 
@@ -208,11 +209,13 @@ def _finite(parameters: Any) -> Any:
     return parameters
 
 
-def _output_type(objective: Objective, parameters: Any, state: Any, kind: Type) -> Type:
+def _forward(objective: Objective, parameters: Any, state: Any, kind: Type) -> Graph:
+    """Trace the network by itself."""
+
     def forward(parameters: Any, state: Any, x: Any) -> Any:
         return objective.network.forward(Scope(parameters, state=state), x)
 
     graph = make_graph(forward, types_of(parameters), types_of(state), kind)
     if len(graph.outputs) != 1 or graph.outputs[0].type.rank < 1:
         raise TraceError("the network must return one array with one row for each row of its input")
-    return graph.outputs[0].type
+    return graph

@@ -5,22 +5,23 @@ A layer is a frozen dataclass that says which parameters it needs and how it com
 >>> from dataclasses import dataclass
 >>> from chainrule.nn import Layer, Parameter
 >>> @dataclass(frozen=True)
-... class Scale(Layer):
+... class Stretch(Layer):
 ...     start: str = "ones"
 ...     def parameters(self, x):
 ...         return {"gain": Parameter((x.shape[-1],), self.start, role="gain")}
 ...     def forward(self, scope, x):
 ...         return x * scope["gain"]
 >>> import numpy as np
->>> network = Scale()
+>>> network = Stretch()
 >>> network(network.initialize(np.ones((1, 2))), np.array([[3.0, 4.0]])).tolist()
 [[3.0, 4.0]]
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class Parameter:
     """A parameter that a layer needs: its shape, how it starts, its role (weight, bias, gain or shift), its training.
 
     ``rate`` multiplies the learning rate and ``decay`` the weight decay of this parameter; a ``frozen`` one stays as it
-    starts.
+    starts. ``cr.nn.Rated`` and ``cr.nn.Frozen`` set them for layers that are there already.
     """
 
     shape: tuple[int, ...]
@@ -93,16 +94,23 @@ class Layer:
         """Return the layer as one would write it: what differs from the defaults."""
         if not is_dataclass(self):
             return type(self).__name__
-        shown = [
-            repr(getattr(self, f.name)) if f.default is MISSING else f"{f.name}={getattr(self, f.name)!r}"
-            for f in fields(self)
-            if f.default is MISSING or getattr(self, f.name) != f.default
-        ]
+        shown = []
+        for f in fields(self):
+            value = getattr(self, f.name)
+            text = str(value) if isinstance(value, Layer) else repr(value)
+            if f.default is MISSING:
+                shown.append(text)
+            elif value != f.default:
+                shown.append(f"{f.name}={text}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def children(self) -> Mapping[str, Layer]:
         """Return the layers within this one, by name."""
         return {}
+
+    def bare(self) -> Layer:
+        """Return the layer itself: without wrappers that only say which columns it reads, or how it is trained."""
+        return self
 
     def declare(self, x: Type) -> Declaration:
         """Work out what the layer needs and gives for an input of this type."""
@@ -161,6 +169,30 @@ class Layer:
         scope = Scope(parameters, state=state)
         self.forward(scope, as_input(x))
         return scope.values
+
+
+def columns_of(x: Type, layer: str) -> int:
+    """Return how many columns a layer's input has; raise TypeMismatch where it is not rows of numbers."""
+    if x.rank != 2 or not isinstance(x.shape[1], int):
+        raise TypeMismatch(f"{layer}: the input is {x}; it takes rows with a fixed number of columns")
+    return x.shape[1]
+
+
+def float_name(x: Any) -> str:
+    """Return the dtype of a layer's input, an array or a traced value, as a graph calls it."""
+    return str(x.type.dtype) if isinstance(x, Node) else ("f32" if x.dtype == np.float32 else "f64")
+
+
+def require_number(layer: str, name: str, value: Any, fits: Callable[[Any], bool], wanted: str) -> None:
+    """Raise TypeMismatch where a number that a layer is given is not one that it takes."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)) or not fits(value):
+        raise TypeMismatch(f"{layer}: {name} is {value!r}; it must be {wanted}")
+
+
+def require_whole(layer: str, name: str, value: Any, least: int = 1) -> None:
+    """Raise TypeMismatch where a count that a layer is given is not a whole number, or too small."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise TypeMismatch(f"{layer}: {name} is {value!r}; it must be a whole number of at least {least}")
 
 
 def as_input(x: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 from chainrule import ops
 from chainrule.errors import TraceError
+from chainrule.nn.tying import Tie, follow
 
 
 class Scope:
@@ -29,6 +30,9 @@ class Scope:
         path: str = "",
         values: dict[str, Any] | None = None,
         sums: dict[str, Any] | None = None,
+        columns: tuple[int, ...] | None = None,
+        ties: tuple[tuple[str, Tie], ...] = (),
+        unnamed: bool = False,
     ) -> None:
         self.parameters = parameters
         self._state = state
@@ -39,30 +43,49 @@ class Scope:
         self.path = path
         self.values: dict[str, Any] = {} if values is None else values
         self.sums: dict[str, Any] = {} if sums is None else sums
+        self.columns = columns
+        """Which columns of the network's input the layer reads: None for all of them, () for values computed before."""
+        self._ties = ties
+        self._unnamed = unnamed
 
-    def child(self, name: str) -> Scope:
-        """Return the scope of a layer within this one."""
-        return Scope(
-            self.parameters,
-            state=self._state,
-            settings=self._settings,
-            training=self.training,
-            key=self._key,
-            rows=self.rows,
-            path=self._full(name),
-            values=self.values,
-            sums=self.sums,
-        )
+    def child(self, name: str, computed: bool = False, unnamed: bool = False) -> Scope:
+        """Return the scope of a layer within this one; ``computed`` where it reads what another layer gives.
+
+        ``unnamed``: what it computes gets no names, since this layer names it.
+        """
+        columns = () if computed else self.columns
+        return self._changed(path=self._full(name), columns=columns, unnamed=unnamed or self._unnamed)
+
+    def reading(self, columns: tuple[int, ...]) -> Scope:
+        """Return the scope of a layer that reads some of the columns that this one reads."""
+        mine = self.columns
+        return self._changed(columns=columns if mine is None else mine and tuple(mine[c] for c in columns))
+
+    def tied(self, tie: Tie) -> Scope:
+        """Return the scope in which some parameters are others, by names within this layer."""
+        return self._changed(ties=(*self._ties, (self.path, tie))) if tie else self
+
+    def _changed(self, **changes: Any) -> Scope:
+        mine = {
+            "state": self._state, "settings": self._settings, "training": self.training, "key": self._key,
+            "rows": self.rows, "path": self.path, "values": self.values, "sums": self.sums, "columns": self.columns,
+            "ties": self._ties, "unnamed": self._unnamed,
+        }  # fmt: skip
+        return Scope(self.parameters, **{**mine, **changes})
 
     def _full(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name
 
     def __getitem__(self, name: str) -> Any:
-        full = self._full(name)
+        full, transposed = self._full(name), False
+        for path, tie in reversed(self._ties):  # the innermost first: what it names may be tied further out
+            start = f"{path}." if path else ""
+            found, turned = follow(tie, full.removeprefix(start))
+            full, transposed = start + found, transposed != turned
         if full not in self.parameters:
             known = ", ".join(map(str, self.parameters)) or "none"
             raise TraceError(f"the parameter {full!r} is missing; the parameters given are: {known}")
-        return self.parameters[full]
+        return ops.transpose(self.parameters[full]) if transposed else self.parameters[full]
 
     def state(self, name: str) -> Any:
         full = self._full(name)
@@ -90,6 +113,8 @@ class Scope:
 
     def name(self, label: str, value: Any) -> Any:
         """Name a value; in a trace the name becomes part of the graph."""
+        if self._unnamed:
+            return value
         full = self._full(label)
         value = ops.named(value, name=full)
         self.values[full] = value

@@ -30,7 +30,7 @@ from chainrule.ops.functions import (
 from chainrule.ops.functions import max as max_
 from chainrule.ops.functions import min as min_
 from chainrule.ops.functions import sum as sum_
-from chainrule.ops.indexing import scatter_add
+from chainrule.ops.indexing import checked_index, scatter_add
 from chainrule.ops.library import cholesky, solve_triangular
 from chainrule.ops.logic import (
     bitwise_and,
@@ -103,9 +103,9 @@ copyreg.pickle(Graph, _as_document)
 
 __all__ = [
     "NOT_DIFFERENTIABLE", "TABLE", "ZERO", "Op", "absolute", "add", "all_", "argmax", "bitwise_and", "bitwise_or",
-    "bitwise_xor", "broadcast_to", "cast", "cholesky", "clip", "concatenate", "cos", "divide", "elementwise",
-    "equal", "erf", "exp", "expand_dims", "expm1", "extent", "floor", "fold", "graph_from_json", "greater",
-    "greater_equal", "isfinite", "iterate", "key", "left_shift", "less", "less_equal", "log", "log1p",
+    "bitwise_xor", "broadcast_to", "cast", "checked_index", "cholesky", "clip", "concatenate", "cos", "divide",
+    "elementwise", "equal", "erf", "exp", "expand_dims", "expm1", "extent", "floor", "fold", "graph_from_json",
+    "greater", "greater_equal", "isfinite", "iterate", "key", "left_shift", "less", "less_equal", "log", "log1p",
     "log_softmax", "logical_and", "logical_not", "logical_or", "logsumexp", "make_graph", "matmul", "matmul_op",
     "max_", "maximum", "mean", "min_", "minimum", "multiply", "named", "negative", "normal", "not_equal",
     "one_hot", "power", "random_bits", "register", "relu", "reshape", "right_shift", "scan", "scatter_add",

@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.errors import ExecutionError, TypeMismatch
 from chainrule.graph.types import Dim, Type
-from chainrule.ops.record import ZERO, Op, register, require_dtype
+from chainrule.ops.record import ZERO, Op, elementwise, register, require_dtype
 
 
 def _take_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> Type:
@@ -85,3 +85,42 @@ scatter_add: Op = register(
         sample=((0, 2), (-2, 2)),
     )
 )
+
+
+NO_NUMBER = -(2**39)
+"""Below it, what was to be an index was no whole number."""
+
+
+def _checked_index(x: Any, low: Any, high: Any, layer: str, columns: tuple[int, ...] | None) -> Any:
+    bad = (x < low) | (x >= high)
+    if np.any(bad):
+        place = tuple(np.argwhere(bad)[0])
+        value, first, last = (int(np.broadcast_to(a, bad.shape)[place]) for a in (x, low, high))
+        where = f"row {place[0] + 1}" if place else "it"
+        if len(place) > 1:
+            at = place[1]
+            where += (
+                f", column {at + 1}"
+                if columns is None
+                else f", column {columns[at] + 1}"
+                if columns
+                else (f", value {at + 1} of what the layer reads,")
+            )
+        raise ExecutionError(
+            f"the layer {layer!r} takes whole numbers from 0 to {last - first - 1}: {where} holds "
+            + ("no whole number" if value - first < NO_NUMBER else str(value - first))
+        )
+    return np.array(np.broadcast_to(x, np.shape(bad)))
+
+
+checked_index: Op = elementwise(
+    "checked_index", "x low high",
+    evaluate=_checked_index,
+    pullback={"x": ZERO, "low": ZERO, "high": ZERO},
+    # −1 makes the gather that follows stop; the reference is then asked what was wrong
+    lower=lambda b, x, low, high, layer, columns: b.select(
+        b.logical_and(b.greater_equal(x, low), b.less(x, high)), x, b.constant(-1, x)
+    ),
+    latex="{x}", because="an index that is in its range is what it was",
+    sample=[(1, 6), (0, 0.9), (6, 9)], accepts="integer", attributes=("layer", "columns"),
+)  # fmt: skip

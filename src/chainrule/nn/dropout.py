@@ -1,0 +1,40 @@
+"""Dropout: noise in training that keeps units from leaning on each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+from chainrule import ops
+from chainrule.errors import TypeMismatch
+from chainrule.nn.layer import Layer, float_name
+from chainrule.nn.scope import Scope
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """In training, set each value to 0 with probability ``rate`` and divide the others by 1 − rate; else do nothing.
+
+    The mask is a pure function of the key, the layer's name, the step, the row's position in the whole batch and the
+    column, so that tiles, threads and resumed runs draw the same one. Srivastava et al., JMLR 15 (2014).
+    """
+
+    rate: float = 0.5
+    name: str | None = None
+    label = "dropout"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.rate, Real) or not 0.0 <= self.rate < 1.0:
+            raise TypeMismatch(f"Dropout: rate is {self.rate!r}; it must be a number of at least 0 and less than 1")
+
+    def settings(self) -> Mapping[str, float]:
+        return {"rate": self.rate}
+
+    def forward(self, scope: Scope, x: Any) -> Any:
+        if not scope.training:
+            return x
+        rate = scope.setting("rate", self.rate)
+        keep = ops.uniform(scope.key(), x.shape, float_name(x), rows=scope.rows) >= rate
+        return scope.name("out", ops.where(keep, x / (1.0 - rate), 0.0))
