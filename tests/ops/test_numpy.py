@@ -109,7 +109,6 @@ def test_iteration_and_unpacking():
         (2, IndexError, "index 2 is out of range for axis 0 of f64[2,3]"),
         ((0, -4), IndexError, "index -4 is out of range for axis 1"),
         ((0, 0, 0), TypeMismatch, "it has 2 axes, the index has 3"),
-        (slice(None, None, -1), TraceError, "a slice with a negative step is not available"),
         (1.0, TraceError, "it cannot be indexed with 1.0; use numbers, slices, None and …"),
         (True, TraceError, "it cannot be indexed with True"),
         ("a", TraceError, "it cannot be indexed with 'a'"),
@@ -259,13 +258,100 @@ FUNCTION_CASES = {
     "isnan": lambda x: np.isnan(np.where(x > 1, np.nan, x)),
     "isinf": lambda x: np.isinf(np.where(x > 1, -np.inf, x)),
     "floor_divide": lambda x: np.floor_divide(x, 0.37) + x // 0.71,
+    "any": lambda x: np.any(x > 2, axis=0),
+    "x.any": lambda x: (x > 2).any(),
+    "x.all": lambda x: (x > -3).all(axis=1, keepdims=True),
+    "argmin": lambda x: np.argmin(x),
+    "argmin axis": lambda x: np.argmin(x, axis=-1),
+    "x.argmin": lambda x: x.argmin(axis=0),
+    "prod": lambda x: np.prod(x, axis=1),
+    "prod keepdims": lambda x: np.prod(x, axis=-2, keepdims=True),
+    "prod with a zero": lambda x: np.prod(x * np.array([1.0, 0.0, 1.0]), axis=1),
+    "x.prod": lambda x: x.prod(axis=0),
+    "cumsum": lambda x: np.cumsum(x),
+    "cumsum axis": lambda x: np.cumsum(x, axis=-1),
+    "x.cumsum": lambda x: x.cumsum(axis=0),
+    "cumprod": lambda x: np.cumprod(x),
+    "cumprod axis": lambda x: np.cumprod(x, axis=-1),
+    "cumprod with a zero": lambda x: np.cumprod(x * np.array([1.0, 0.0, 1.0]), axis=1),
+    "x.cumprod": lambda x: x.cumprod(axis=0),
+    "diff axis": lambda x: np.diff(x, axis=0),
+    "diff twice": lambda x: np.diff(x, 2),
+    "round": lambda x: np.round(0.9 * x) + (1.1 * x).round(),
+    "rint": lambda x: np.rint(0.9 * x),
+    "ceil": lambda x: np.ceil(x),
+    "trunc": lambda x: np.trunc(x),
+    "fix": lambda x: np.fix(x),
+    "logical_xor": lambda x: np.logical_xor(x > 0, x < 1),
+    "tril": lambda x: np.tril(x),
+    "triu": lambda x: np.triu(x, 1),
+    "flip": lambda x: np.flip(x),
+    "flip axis": lambda x: np.flip(x, -1),
+    "flipud": lambda x: np.flipud(x),
+    "fliplr": lambda x: np.fliplr(x),
+    "from the other end": lambda x: x[::-1, ::-2] + x[1:0:-1, -1:-4:-2],
+    "roll": lambda x: np.roll(x, 2),
+    "roll axis": lambda x: np.roll(x, -1, axis=1),
+    "roll by nothing": lambda x: np.roll(x, 3, axis=1),
+    "tile": lambda x: np.tile(x, 2),
+    "tile axes": lambda x: np.tile(x, (2, 1, 3)),
+    "repeat": lambda x: np.repeat(x, 2),
+    "repeat axis": lambda x: np.repeat(x, 3, axis=1) + x.repeat(3, -1),
+    "pad": lambda x: np.pad(x, 1),
+    "pad widths": lambda x: np.pad(x, ((1, 0), (0, 2))),
+    "pad by a number": lambda x: np.pad(x, (1, 2), constant_values=7.0),
+    "swapaxes": lambda x: np.swapaxes(x, 0, -1) + x.swapaxes(0, 1),
+    "moveaxis": lambda x: np.moveaxis(x[None], 0, -1),
+    "moveaxis of several": lambda x: np.moveaxis(x[None], (0, 1), (-1, 0)),
+    "x.squeeze": lambda x: x[:1].squeeze(),
+    "diagonal": lambda x: np.diagonal(x) + x.diagonal(),
+    "diagonal of stacks": lambda x: np.diagonal(np.stack([x, 2 * x]), axis1=1, axis2=2),
+    "trace": lambda x: np.trace(x) + x.trace(),
+    "x.take": lambda x: x.take([2, 0, 2], axis=1),
+    "take flat": lambda x: np.take(x, [5, 0]),
+    "take along a later axis": lambda x: np.take(x, np.array([[0, 2], [1, 1]]), axis=-1),
+    "take_along_axis": lambda x: np.take_along_axis(x, np.array([[0, 2], [-1, 1]]), axis=1),
+    "take_along_axis 0": lambda x: np.take_along_axis(x, np.array([[0, 1, -1]]), axis=0),
+    "take_along_axis flat": lambda x: np.take_along_axis(x, np.array([5, 0]), axis=None),
+    "sort": lambda x: np.sort(x),
+    "sort axis": lambda x: np.sort(x, axis=0),
+    "sort flat": lambda x: np.sort(x, axis=None),
+    "argsort": lambda x: np.argsort(x, kind="stable"),
+    "argsort axis": lambda x: np.argsort(x, axis=0) + x.argsort(0),
+    "norm 1": lambda x: np.linalg.norm(x, 1, axis=0),
+    "norm inf": lambda x: np.linalg.norm(x, np.inf, axis=1, keepdims=True),
+    "norm fro": lambda x: np.linalg.norm(x, "fro"),
+    "tan": lambda x: np.tan(x),
 }
 
 # Made of other operations, so equal to NumPy's to rounding and not to the bit.
 NEARLY = {
     "std": lambda x: np.std(x, axis=0),
     "x.std": lambda x: x.std(),
-    "tan": lambda x: np.tan(x),
+    "einsum": lambda x: np.einsum("ij,kj->ik", x, x),
+    "einsum of three": lambda x: np.einsum("ij,kj,kl->il", x, x, x, optimize=True),
+    "einsum without an arrow": lambda x: np.einsum("ij,jk", x, x.T),
+    "einsum to a number": lambda x: np.einsum("ij,ij->", x, x),
+    "einsum, one operand": lambda x: np.einsum("ij->j", x),
+    "einsum, transposed": lambda x: np.einsum("ij->ji", x),
+    "einsum, outer": lambda x: np.einsum("ij,k->kji", x, x[0]),
+    "einsum, elements": lambda x: np.einsum("ij,j->ij", x, x[0]),
+    "einsum, trace": lambda x: np.einsum("ii->", x[:, :2]),
+    "einsum, diagonal": lambda x: np.einsum("ii->i", x[:, 1:]),
+    "einsum, stacks": lambda x: np.einsum("bij,bkj->bik", np.stack([x, 2 * x]), np.stack([x, 3 * x])),
+    "einsum, a sum of one operand": lambda x: np.einsum("ij,kl->k", x, x),
+    "einsum, numbers": lambda x: np.einsum("ij,->ij", x, x[0, 0]),
+    "tensordot": lambda x: np.tensordot(x, x),
+    "tensordot axes": lambda x: np.tensordot(x, x.T, axes=1) + np.tensordot(x, x, axes=(1, -1)),
+    "matmul of stacks": lambda x: np.stack([x, 2 * x]) @ np.stack([x.T, x.T - 1.0]),
+    "matmul, broadcast": lambda x: np.stack([x, 2 * x]) @ x.T + x @ np.stack([x.T, 2 * x.T]),
+    "matmul of a stack and a vector": lambda x: np.stack([x, 2 * x]) @ x[0] + x[:, 0] @ np.stack([x, -x])[:, :, :2],
+    "solve": lambda x: np.linalg.solve(x @ x.T, x),
+    "solve for a vector": lambda x: np.linalg.solve(x @ x.T, x[:, 0]),
+    "inv": lambda x: np.linalg.inv(x @ x.T),
+    "svd": lambda x: np.linalg.svd(x, full_matrices=False)[1],
+    "svd, multiplied": lambda x: _composed(*np.linalg.svd(x, full_matrices=False)),
+    "svd of a square": lambda x: np.abs(np.linalg.svd(x @ x.T)[0]),
     "sinh": lambda x: np.sinh(x),
     "cosh": lambda x: np.cosh(x),
     "exp2": lambda x: np.exp2(x),
@@ -276,10 +362,14 @@ NEARLY = {
 }
 
 
+def _composed(u: Any, s: Any, vt: Any) -> Any:
+    return (u * np.exp(-s)) @ vt
+
+
 @pytest.mark.parametrize("name", sorted(NEARLY))
 def test_functions_made_of_others_give_numpys_results_to_rounding(name):
     function = NEARLY[name]
-    np.testing.assert_allclose(traced(function, X), function(X), rtol=1e-14, atol=2e-15)
+    np.testing.assert_allclose(traced(function, X), function(X), rtol=4e-14, atol=4e-15)
     if name != "remainder":  # its derivative jumps
         assert cr.check_grad(lambda x: np.sum(function(x)), X)
 
@@ -317,6 +407,9 @@ BITS = {
     "sum": lambda i: i.sum(),
     "arithmetic": lambda i: 3 * i - 1,
     "max": lambda i: np.where(i > 3, i, 3),
+    "running": lambda i: np.cumsum(i),
+    "order": lambda i: np.sort(i[::-1]),
+    "padded": lambda i: np.pad(np.flip(i), 1, constant_values=9),
 }
 
 
@@ -325,15 +418,15 @@ BITS = {
 def test_integers_stay_integers(name, dtype):
     i = np.array([0, 1, 5, 12], dtype)
     result, expected = traced(BITS[name], i), BITS[name](i)
-    if name != "sum":  # NumPy widens the sum of 32-bit integers; a graph keeps the type
+    if name not in ("sum", "running"):  # NumPy widens the sum of 32-bit integers; a graph keeps the type
         assert result.dtype == expected.dtype
     np.testing.assert_array_equal(result, expected)
 
 
-@pytest.mark.parametrize("function", [np.prod, np.cumsum, np.sort, np.trace, np.split, np.median, np.einsum])
+@pytest.mark.parametrize("function", [np.split, np.median, np.histogram, np.percentile, np.convolve])
 def test_unknown_functions_are_refused_by_name(function):
     with pytest.raises(TraceError, match=rf"np\.{function.__name__} is not available .* these are: all, .*where"):
-        cr.make_graph(lambda x: function("ij->i", x) if function is np.einsum else function(x, 2), X)
+        cr.make_graph(lambda x: function(x, 2), X)
 
 
 def test_unknown_ufuncs_and_options_are_refused_by_name():
@@ -343,6 +436,13 @@ def test_unknown_ufuncs_and_options_are_refused_by_name():
         (lambda x: np.exp(x, where=x > 0), "np.exp in a traced function does not take where"),
         (lambda x: np.sum(x, dtype=np.float32), "np.sum in a traced function does not take these arguments"),
         (lambda x: np.reshape(x, (3, 2), order="F"), "np.reshape in a traced function does not take these arguments"),
+        (lambda x: np.round(x, 2), "np.round in a traced function does not take these arguments: decimals must be 0"),
+        (lambda x: np.pad(x, 1, mode="edge"), "np.pad in a traced function does not take these arguments: mode 'edge'"),
+        (lambda x: np.sort(x, order="a"), "np.sort in a traced function does not take these arguments"),
+        (lambda x: np.cumsum(x, dtype="f4"), "np.cumsum in a traced function does not take these arguments"),
+        (lambda x: np.linalg.svd(x), "np.linalg.svd in a traced function does not take these arguments: of a matrix"),
+        (lambda x: np.linalg.svd(x, compute_uv=False), "np.linalg.svd in a traced function does not take these"),
+        (lambda x: np.diagonal(x, 1), "np.diagonal in a traced function does not take these arguments: offset must"),
         (lambda x: np.where(x > 0), "np.where in a traced function does not take these arguments"),
     ]:
         with pytest.raises(TraceError, match=re.escape(message)):
@@ -391,7 +491,8 @@ REFUSED = {
     "assignment": (_set, "x[0] = 1.0", "x = np.where(np.arange(3) == 0, 1.0, x)"),
     "in": (lambda x: 1.0 in x, "1.0 in x", "~np.all(x != 1.0)"),
     "format": (lambda x: f"{x[0]:.2f}", "f'{x:.2f}' inside the function", "return it, and look at the result"),
-    "round": (lambda x: round(x[0]), "round(x)", "np.floor(x + 0.5)"),
+    "round": (lambda x: round(x[0]), "round(x)", "np.round(x)"),
+    "sort in place": (lambda x: x.sort(), "x.sort()", "x = np.sort(x)"),
     "item": (lambda x: x[0].item(), "x.item() inside the function", "x; return it, and look at the result"),
     "element of an array": (_fill, "y = np.zeros(2); y[0] = x[0]; y[1] = 1.0", "y = np.stack([x[0], 1.0])"),
     "chained, as logic": (
@@ -399,7 +500,6 @@ REFUSED = {
         "a and b, a or b, not a, 0 < x < 1",
         "a & b, a | b, ~a, (0 < x) & (x < 1)",
     ),
-    "backwards": (lambda x: x[::-1], "x[::-1]", "np.stack([x[i] for i in range(len(x) - 1, -1, -1)])"),
     "mask": (lambda x: x[x > 0].sum(), "x[x > 0].sum()", "np.where(x > 0, x, 0).sum()"),
     "array mask": (lambda x: x[np.array([True, False, True])], "x[x > 0].sum()", "np.where(x > 0, x, 0).sum()"),
 }
@@ -432,17 +532,15 @@ def test_the_right_code_of_the_messages_is_right():
     assert traced(lambda i: cr.ops.take(np.asarray([5.0, 6.0]), i), np.array(1)) == 6
     assert traced(lambda x: ~np.all(x != 2.0), x)
     np.testing.assert_array_equal(traced(lambda x: np.stack([x[0], 1.0]), x), [1, 1])
-    reverse = traced(lambda x: np.stack([x[i] for i in range(len(x) - 1, -1, -1)]), x)
-    np.testing.assert_array_equal(reverse, [3, 2, 1])
+    np.testing.assert_array_equal(traced(lambda x: np.sort(x[::-1]), x), x)
+    assert traced(lambda x: np.round(x), np.array(2.5)) == 2
     halved = traced(lambda x: cr.iterate(x, lambda x: x / 2, lambda x: x <= 1, at_most=100)[0], np.array(5.0))
     assert halved == 0.625
 
 
 def test_an_unknown_attribute_says_so():
-    with pytest.raises(
-        AttributeError, match=r"a traced value has no 'cumsum'; NumPy's functions work .* np.cumsum\(x\)"
-    ):
-        cr.make_graph(lambda x: x.cumsum(), np.ones(3))
+    with pytest.raises(AttributeError, match=r"a traced value has no 'ptp'; NumPy's functions work .* np.ptp\(x\)"):
+        cr.make_graph(lambda x: x.ptp(), np.ones(3))
 
 
 def test_comparison_with_anything_else_is_identity():

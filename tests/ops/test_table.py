@@ -62,6 +62,10 @@ KINKS: dict[str, Callable[..., Any]] = {
     "absolute": lambda x: abs(x),
     "sign": lambda x: abs(x),
     "floor": lambda x: abs(x - np.round(x)),
+    "ceil": lambda x: abs(x - np.round(x)),
+    "rint": lambda x: abs(x - 0.5 - np.round(x - 0.5)),
+    "reciprocal": lambda x: abs(x),
+    "tan": lambda x: abs(np.cos(x)),
     "maximum": lambda a, b: abs(a - b),
     "minimum": lambda a, b: abs(a - b),
     "power": lambda a, b: np.minimum(abs(a), abs(b)),
@@ -151,6 +155,7 @@ def _views(dtype: str) -> dict[str, list[Case]]:
             Case((x, array((1, 3), dtype, "c"), x), {"axis": 0}),
             Case((x, array((2, 1), dtype, "c")), {"axis": 1}),
         ],
+        "flip": [Case((x,), {"axes": a}) for a in ((0,), (1,), (0, 1), ())],
         "extent": [Case((x,), {"axis": 1}), Case((x,), {"axis": 0})],
         "take": [
             Case((array((4, 2), dtype, "take"), np.array([3, 0, 3]))),
@@ -163,6 +168,14 @@ def _views(dtype: str) -> dict[str, list[Case]]:
 
 def _numbers(dtype: str) -> dict[str, list[Case]]:
     return {
+        "prod": [Case((array((2, 3, 4), dtype, "prod"),), {"axes": a}) for a in ((0,), (2,), (0, 2), (0, 1, 2), ())]
+        + [Case((array((0, 3), dtype, "prod"),), {"axes": (0,)})],
+        "cumulative_sum": [
+            Case((array(s, dtype, "running"),), {"axis": a, "reverse": r})
+            for s, a in (((4,), 0), ((3, 2), 0), ((2, 3), 1), ((0, 2), 0), ((1,), 0))
+            for r in (False, True)
+        ],
+        "argsort": [Case((array((3, 4), dtype, "order"),), {"axis": a}) for a in (0, 1)],
         "sum": [Case((array((2, 3, 4), dtype, "sum"),), {"axes": a}) for a in ((0,), (2,), (0, 2), (0, 1, 2), ())]
         + [Case((array((0, 3), dtype, "sum"),), {"axes": (0,)})],
         "scatter_add": [
@@ -181,6 +194,17 @@ def _floats(dtype: str) -> dict[str, list[Case]]:
     apart = (rng_of("max").permutation(24).reshape(2, 3, 4) / 3 - 4).astype(DTYPES[dtype])
     extremes = [Case((apart,), {"axes": a}) for a in ((0,), (2,), (0, 1, 2))]
     return {
+        "recurrence": [
+            Case((array(s, dtype, "factors"), array(s, dtype, "terms")), {"axis": a, "reverse": r})
+            for s, a in (((4,), 0), ((3, 2), 0), ((2, 3), 1), ((0,), 0), ((1, 2), 0))
+            for r in (False, True)
+        ],
+        "solve": [
+            Case((system + np.triu(square, 1), array((4, m), dtype, "right")), {"transposed": t})
+            for m in (1, 3)
+            for t in (False, True)
+        ],
+        "svd": [Case((square[:m, :k].copy(),)) for m, k in ((4, 4), (4, 2), (2, 3), (1, 1))],
         "max": extremes,
         "min": extremes,
         "argmax": [Case((apart,), {"axes": (a,)}) for a in range(3)],
@@ -191,7 +215,8 @@ def _floats(dtype: str) -> dict[str, list[Case]]:
         "matmul": [
             Case((array((m, k), dtype, "a"), array((k, n), dtype, "b")))
             for m, k, n in ((2, 3, 4), (1, 1, 1), (2, 0, 3))
-        ],
+        ]
+        + [Case((array((2, 2, 3), dtype, "stack"), array((2, 3, 1), dtype, "other")))],
     }
 
 
@@ -400,6 +425,13 @@ COMPLEX = {
     "absolute": lambda z: np.where(z.real > 0, z, -z),
     "matmul": np.matmul,
     "sum": lambda z, axes: np.sum(z, axis=axes),
+    "prod": lambda z, axes: np.prod(z, axis=axes),
+    "cumulative_sum": lambda z, axis, reverse: (
+        np.flip(np.cumsum(np.flip(z, axis), axis), axis) if reverse else np.cumsum(z, axis)
+    ),
+    "recurrence": lambda a, b, axis, reverse: TABLE["recurrence"].evaluate(a, b + 0 * a, axis, reverse),
+    "flip": lambda z, axes: np.flip(z, axes),
+    "solve": lambda a, b, transposed: np.linalg.solve(a.T if transposed else a, b),
     "broadcast": np.broadcast_to,
     "reshape": np.reshape,
     "transpose": np.transpose,
@@ -413,7 +445,7 @@ def analytic(op: Op) -> Callable[..., Any] | None:
     takes_complex = isinstance(op.evaluate, np.ufunc) and any(t.endswith("->D") for t in op.evaluate.types)
     if op.name in COMPLEX:
         return COMPLEX[op.name]
-    return op.evaluate if takes_complex and op.name not in ("sign", "floor") else None
+    return op.evaluate if takes_complex and op.name not in ("sign", "floor", "ceil", "rint") else None
 
 
 def test_the_complex_step_reaches_the_smooth_operations():
@@ -759,7 +791,22 @@ class NumpyBuilder:
                 "sin",
                 "cos",
             ),
-            *("tanh", "sign", "floor", "power", "maximum", "minimum", "absolute", "less", "less_equal", "greater"),
+            *(
+                "tan",
+                "tanh",
+                "sign",
+                "floor",
+                "ceil",
+                "rint",
+                "reciprocal",
+                "power",
+                "maximum",
+                "minimum",
+                "absolute",
+                "less",
+                "less_equal",
+                "greater",
+            ),
             *("greater_equal", "equal", "not_equal", "isfinite", "logical_and", "logical_or", "logical_not"),
             *("bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift"),
         ):
@@ -816,7 +863,11 @@ WRONG = {
         lambda x, y: x @ y, (F64, F64), "matmul: a is f64[2,3], b is f64[2,3]; a has 3 columns and b has 2 rows",
     ),
     "matmul dtypes": (lambda x, y: x @ y.T, (F64, F32), "matmul: a is f64[2,3], b is f32[3,2]; convert"),
-    "matmul axes": (lambda x: x @ x, (Type("f64", (2, 2, 2)),), "matmul: a has 3 axes"),
+    "matmul axes": (lambda x: x @ 2.0, (F64,), "matmul: b is a single number; at least one axis is needed"),
+    "matmul stacks": (
+        lambda x, y: x @ y, (Type("f64", (2, 2, 2)), Type("f64", (3, 2, 2))),
+        "matmul: the stack a is f64[2], the stack b is f64[3]; the shapes do not broadcast",
+    ),
     "reshape": (lambda x: x.reshape(4, 2), (F64,), "reshape: x is f64[2,3]; it does not fill [4,2]"),
     "reshape −1": (lambda x: x.reshape(-1, 4), (F64,), "reshape: 6 elements cannot be arranged as (-1, 4)"),
     "reshape −1 twice": (lambda x: x.reshape(-1, -1), (F64,), "reshape: only one dimension can be -1"),

@@ -29,8 +29,8 @@ from chainrule.graph import (
 )
 from chainrule.graph.structural import make_input
 from chainrule.graph.types import Rows, Type, size_of
-from chainrule.ops.functions import reshape, zeros_of
 from chainrule.ops.regions import scan
+from chainrule.ops.shapes import reshape, zeros_of
 
 Function = Callable[..., Any]
 

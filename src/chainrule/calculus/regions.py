@@ -8,8 +8,8 @@ from typing import Any
 from chainrule.errors import NotDifferentiable
 from chainrule.graph import Graph, Node, Type, inline, make_input, take_result, where_made
 from chainrule.ops.build import new_node
-from chainrule.ops.functions import zeros_of
 from chainrule.ops.regions import ITERATE, SCAN
+from chainrule.ops.shapes import zeros_of
 
 
 def pull_back(node: Node, cotangents: Mapping[int, Node], wanted: Sequence[bool]) -> list[Node | None]:

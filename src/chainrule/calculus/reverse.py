@@ -119,7 +119,7 @@ def _mask_through(node: Node, operand: str, mask: Node | None) -> Node | None:
 def _masks_through(node: Node, operand: str, mask: Node | None) -> list[Node] | None:
     """Send a mask back as its derivative goes: the rule of a sum of chosen elements, applied to ones and zeros."""
     op: Op = node.op  # type: ignore[assignment]  # as above: a full record
-    if mask is None or not (op.kind in ("view", "gather", "scatter") or op.name == "sum"):
+    if mask is None or not (op.kind in ("view", "gather", "scatter") or op.name in ("sum", "cumulative_sum")):
         return None
     pieces = op.pullback[operand](cast(mask, dtype=node.type.dtype), node, *node.operands, **node.attributes)  # type: ignore[operator]
     return [piece > 0 for piece in (pieces if op.variadic else [pieces])]

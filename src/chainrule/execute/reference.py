@@ -121,14 +121,14 @@ class _Prepared:
         return steps  # another thread may have cleared the table meanwhile
 
     def _evaluate_of(self, node: Node) -> Any:
-        if self.row_by_row and node.op.name == "matmul" and isinstance(node.shape[0], Rows):
+        if self.row_by_row and node.op.name == "matmul" and any(isinstance(d, Rows) for d in node.shape[:-1]):
             return _matmul_row_by_row
         return node.op.evaluate
 
 
 def _matmul_row_by_row(a: Array, b: Array) -> Array:
-    product: Array = np.matmul(np.ascontiguousarray(a)[:, None, :], b)
-    return product[:, 0, :]
+    product: Array = np.matmul(np.ascontiguousarray(a)[..., None, :], b[..., None, :, :])
+    return product[..., 0, :]
 
 
 def resolve_attributes(attributes: Mapping[str, Any], n: int | None) -> Mapping[str, Any]:

@@ -36,14 +36,16 @@ def singular(n: int) -> str:
     )
 
 
-def _require_square(name: str, shape: tuple[Any, ...], written: object) -> None:
+def require_square(name: str, shape: tuple[Any, ...], kind: object) -> None:
+    """Raise TypeMismatch for what is no square matrix of a known size."""
     if len(shape) != 2 or shape[0] != shape[1] or isinstance(shape[0], Rows):
         raise TypeMismatch(
-            f"{name}: a is {written}; it must be a square matrix of a known size, (n,n): one matrix at a time"
+            f"{name}: a is {kind}; it must be a square matrix of a known size, (n,n): one matrix at a time"
         )
 
 
-def _written(x: Any) -> str:
+def written(x: Any) -> str:
+    """Return an array's type as it is written."""
     return f"{x.dtype}[{show_shape(x.shape)}]"
 
 
@@ -57,12 +59,17 @@ def _lower(x: Any) -> Any:
     return logic.where(logic.greater_equal(_place(x, 0), _place(x, 1)), x, 0)
 
 
+def identity_like(x: Any) -> Any:
+    """Return where a traced matrix has its diagonal."""
+    return logic.equal(_place(x, 0), _place(x, 1))
+
+
 def _diagonal_halved(x: Any) -> Any:
-    return logic.where(logic.equal(_place(x, 0), _place(x, 1)), 0.5 * x, x)
+    return logic.where(identity_like(x), 0.5 * x, x)
 
 
 def _cholesky(a: Any) -> Any:
-    _require_square("cholesky", a.shape, _written(a))
+    require_square("cholesky", a.shape, written(a))
     try:
         return np.linalg.cholesky(a)
     except np.linalg.LinAlgError:
@@ -74,7 +81,7 @@ def _cholesky(a: Any) -> Any:
 def _cholesky_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> Type:
     (a,) = types
     require_dtype("cholesky", "a", a, "float")
-    _require_square("cholesky", a.shape, a)
+    require_square("cholesky", a.shape, a)
     return a
 
 
@@ -104,9 +111,9 @@ cholesky: Op = register(
 
 
 def _solve_triangular(a: Any, b: Any, transposed: bool) -> Any:
-    _require_square("solve_triangular", a.shape, _written(a))
+    require_square("solve_triangular", a.shape, written(a))
     if b.ndim != 2 or len(b) != len(a):
-        raise TypeMismatch(_wrong_right_side(_written(a), _written(b)))
+        raise TypeMismatch(_wrong_right_side(written(a), written(b)))
     if np.any(np.diagonal(a) == 0):
         raise ExecutionError(singular(len(a)))
     matrix = a.T if transposed else a
@@ -131,7 +138,7 @@ def _solve_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> Type:
     require_dtype("solve_triangular", "a", a, "float")
     if a.dtype != b.dtype:
         raise TypeMismatch(f"solve_triangular: a is {a}, b is {b}; {convert_hint(('a', a), ('b', b))}")
-    _require_square("solve_triangular", a.shape, a)
+    require_square("solve_triangular", a.shape, a)
     if b.rank != 2 or b.shape[0] != a.shape[0] or isinstance(b.shape[1], Rows):
         raise TypeMismatch(_wrong_right_side(a, b))
     return b

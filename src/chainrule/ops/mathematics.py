@@ -48,6 +48,15 @@ divide = elementwise(
     kinks="b = 0: the result is ±Inf or NaN, as IEEE 754 has it",
     sample=[(-2, 2), (0.5, 2)],
 )  # fmt: skip
+reciprocal = elementwise(
+    "reciprocal", "x",
+    evaluate=np.reciprocal,
+    pullback={"x": lambda g, y, x: -(g * (y * y))},
+    lower=lambda b, x: b.reciprocal(x),
+    latex=r"\frac{{1}}{{{x}}}", because="d(1/x)/dx = −1/x² = −y²",
+    kinks="x = ±0: the result is ±Inf, and the derivative −Inf",
+    sample=[(0.3, 3)],
+)  # fmt: skip
 negative = elementwise(
     "negative", "x",
     evaluate=np.negative,
@@ -122,6 +131,15 @@ cos: Op = elementwise(
     lower=lambda b, x: b.cos(x),
     latex=r"\cos {x}", because="the derivative of cos is −sin",
     sample=[(-3, 3)],
+)  # fmt: skip
+tan = elementwise(
+    "tan", "x",
+    evaluate=np.tan,
+    pullback={"x": lambda g, y, x: g * (1 + y * y)},
+    lower=lambda b, x: b.tan(x),
+    latex=r"\tan {x}", because="d(tan x)/dx = 1 + tan²x = 1 + y²",
+    kinks="x = π/2 + kπ: no float is that number; beside it value and derivative are very large",
+    sample=[(-1.2, 1.2)],
 )  # fmt: skip
 tanh = elementwise(
     "tanh", "x",
@@ -203,6 +221,24 @@ floor = elementwise(
     lower=lambda b, x: b.floor(x),
     latex=r"\lfloor {x} \rfloor", because="constant between the integers",
     kinks="at integers the derivative is 0 by convention",
+    sample=[(-2, 2)],
+)  # fmt: skip
+ceil = elementwise(
+    "ceil", "x",
+    evaluate=np.ceil,
+    pullback={"x": ZERO},
+    lower=lambda b, x: b.ceil(x),
+    latex=r"\lceil {x} \rceil", because="constant between the integers",
+    kinks="at integers the derivative is 0 by convention",
+    sample=[(-2, 2)],
+)  # fmt: skip
+rint = elementwise(
+    "rint", "x",
+    evaluate=np.rint,
+    pullback={"x": ZERO},
+    lower=lambda b, x: b.rint(x),
+    latex=r"\operatorname{{round}}({x})", because="constant between the halves",
+    kinks="half-way between integers the even one is taken; the derivative is 0 there by convention",
     sample=[(-2, 2)],
 )  # fmt: skip
 power: Op = elementwise(

@@ -5,9 +5,11 @@ Its *kind* decides how it is typed, batched and compiled:
 ==============  ==================================================================================================
 elementwise     one result element from the elements at the same place; all operands of one shape
 reduction       an identity and a combining rule along axes
+cumulative      running totals along an axis: each element follows from the one before it
 contraction     products summed over shared axes (``signature`` says which)
 view            the same elements in another shape or order
 gather          elements chosen by an index; ``scatter`` is its transpose
+sort            the order of elements by size
 random          bits from an explicit key and counters
 source          a value made from attributes alone
 region          a loop that holds subgraphs
@@ -32,6 +34,7 @@ from chainrule.graph.types import DTYPES
 KINDS = (
     "elementwise",
     "reduction",
+    "cumulative",
     "contraction",
     "view",
     "gather",
@@ -113,7 +116,9 @@ class Op:
         """Apply the operation: to arrays at once, to traced values by adding a node."""
         from chainrule.ops.build import apply
 
-        return apply(self, operands, {**self.defaults, **attributes})
+        given = {**self.defaults, **attributes}
+        in_order = {name: given.pop(name) for name in self.attributes if name in given}
+        return apply(self, operands, {**in_order, **given})
 
     def __repr__(self) -> str:
         return f"<operation {self.name}({', '.join(self.operands)})>"

@@ -102,6 +102,21 @@ all_ = _reduction(
     NOT_DIFFERENTIABLE,
     latex=r"\forall {x}", because="logic has no derivative", accepts="bool", identity="true",
 )  # fmt: skip
+
+
+def _product_rule(g: Any, y: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    from chainrule.ops.cumulative import product_of_others  # it stands on reductions, and this rule on it
+
+    return back(g, x, axes) * product_of_others(x, axes)
+
+
+prod = _reduction(
+    "prod",
+    lambda x, axes: np.prod(x, axis=axes, dtype=x.dtype),
+    _product_rule,
+    latex=r"\prod {x}", because="the derivative of a product by one factor is the product of the others",
+    kinks="none: the others are multiplied, never divided out, so a factor of 0 is like any other", identity="1",
+)  # fmt: skip
 argmax = _reduction(
     "argmax",
     lambda x, axes: np.argmax(x, axis=axes[0]),

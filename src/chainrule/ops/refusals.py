@@ -41,7 +41,7 @@ REFUSALS: Mapping[str, Refusal] = {
         _NUMBER,
         ("y = a if x > 0 else b", "y = np.where(x > 0, a, b)"),
         ("a and b, a or b, not a, 0 < x < 1", "a & b, a | b, ~a, (0 < x) & (x < 1)"),
-        ("max(x, 0.0), sorted(x)", "np.maximum(x, 0.0); sorting is not available"),
+        ("max(x, 0.0), sorted(x)", "np.maximum(x, 0.0), np.sort(x)"),
         ("while x > 1: x = x / 2", "x, converged = cr.iterate(x, lambda x: x / 2, lambda x: x <= 1, at_most=100)"),
     ),
     "__index__": _refuse(
@@ -57,7 +57,10 @@ REFUSALS: Mapping[str, Refusal] = {
     ),
     "__contains__": _refuse("a traced value cannot be searched with in", _NUMBER, ("1.0 in x", "~np.all(x != 1.0)")),
     "__format__": _refuse("a traced value cannot be formatted", _NUMBER, (f"f'{{x:.2f}}' {_LATER[0]}", _LATER[1])),
-    "__round__": _refuse("a traced value cannot be rounded", _NUMBER, ("round(x)", "np.floor(x + 0.5)")),
+    "__round__": _refuse("a traced value cannot be rounded", _NUMBER, ("round(x)", "np.round(x)")),
+    "sort": _refuse(
+        "a traced value cannot be sorted in place", "it is a node of a graph", ("x.sort()", "x = np.sort(x)")
+    ),
     "item": _refuse("a traced value has no item()", _NUMBER, (f"x.item() {_LATER[0]}", "x; " + _LATER[1])),
     "tolist": _refuse("a traced value has no tolist()", _NUMBER, (f"x.tolist() {_LATER[0]}", "x; " + _LATER[1])),
 }

@@ -173,6 +173,22 @@ pad: Op = _view(
 )  # fmt: skip
 
 
+def _flip_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> Type:
+    kind, axes = types[0], attributes["axes"]
+    if len(set(axes)) != len(axes) or any(not 0 <= a < kind.rank for a in axes):
+        raise TypeMismatch(f"flip: x is {kind}; the axes {axes} are not distinct axes of it")
+    return kind
+
+
+flip: Op = _view(
+    "flip", ("axes",),
+    lambda x, axes: np.flip(x, axes),
+    _flip_type,
+    lambda g, y, x, axes: flip(g, axes=axes),
+    because="the same elements in the opposite order",
+)  # fmt: skip
+
+
 def _concatenate_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> Type:
     axis, first = attributes["axis"], types[0]
     for i, kind in enumerate(types):

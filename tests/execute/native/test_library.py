@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from chainrule.errors import ExecutionError
-from chainrule.execute.native import engine, library
+from chainrule.execute.native import engine, lapack, library
 from chainrule.ops import TABLE
 
 pytestmark = pytest.mark.skipif(
@@ -102,7 +102,7 @@ def test_a_matrix_that_is_not_definite(dtype: str) -> None:
         bad = definite(n, dtype)
         bad[n - 1, n - 1] = -1
         factor, status = call("cholesky", [bad], (n, n), [n])
-        assert status == library.NOT_POSITIVE_DEFINITE
+        assert status == lapack.NOT_POSITIVE_DEFINITE
         assert np.all(np.isnan(factor))
         with pytest.raises(ExecutionError, match="not positive definite"):
             TABLE["cholesky"].evaluate(bad)
@@ -124,7 +124,7 @@ def test_a_singular_system(dtype: str) -> None:
     a = np.linalg.cholesky(definite(4, dtype))
     a[2, 2] = 0
     x, status = call("solve_triangular", [a, np.ones((4, 2), a.dtype)], (4, 2), [4, 2])
-    assert status == library.SINGULAR
+    assert status == lapack.SINGULAR
     assert np.all(np.isnan(x))
 
 
@@ -145,7 +145,7 @@ def test_no_address_stands_in_the_text() -> None:
     for op in library.ROUTINES:
         text = library.kernel_text(op, "f64", "kernel")[0]
         assert str(library.address(op, "f64")) not in text
-        assert text.startswith("define void @kernel(ptr %slots, ptr %args, i64 %begin, i64 %end)")
+        assert "define void @kernel(ptr %slots, ptr %args, i64 %begin, i64 %end)" in text
 
 
 TWICE = """

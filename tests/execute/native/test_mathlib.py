@@ -16,10 +16,10 @@ from chainrule.execute.native.vector import Value, VectorBuilder
 
 pytestmark = pytest.mark.skipif(bool(engine.missing()), reason=engine.missing() or "native code runs here")
 
-# Largest errors in ulp that are promised in mathlib.py.
+# Largest errors in ulp that mathlib.py, trigonometry.py and powers.py promise.
 BOUND = {
     "exp": 1.0, "expm1": 2.0, "log": 1.0, "log1p": 2.0, "tanh": 3.0, "sigmoid": 3.0, "softplus": 2.0, "sin": 2.0,
-    "cos": 2.0, "erf": 2.0,
+    "cos": 2.0, "tan": 4.0, "erf": 2.0,
 }  # fmt: skip
 
 

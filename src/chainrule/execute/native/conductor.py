@@ -45,7 +45,7 @@ value is kept, and its bytes. ``history`` takes four doubles an epoch: loss, val
 """
 REPORT = ("loss", "count", "finite", "converged", "rate")
 """What a step reports, as doubles in the buffer ``report``."""
-PAUSED, OUT_OF_RANGE, NON_FINITE, NOT_POSITIVE_DEFINITE, SINGULAR, EARLY, FINISHED = range(7)
+PAUSED, OUT_OF_RANGE, NON_FINITE, NOT_POSITIVE_DEFINITE, SINGULAR, EARLY, FINISHED, NOT_CONVERGED = range(8)
 NEXT_BITS = 20
 
 

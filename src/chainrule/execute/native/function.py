@@ -171,6 +171,7 @@ OUT_OF_BOUNDS = 9
 STATUS = {
     conductor.OUT_OF_RANGE: "an index is out of range",
     conductor.NOT_POSITIVE_DEFINITE: "a matrix is not positive definite",
-    conductor.SINGULAR: "a triangular matrix has a 0 on its diagonal",
+    conductor.SINGULAR: "a system of equations has no single solution",
+    conductor.NOT_CONVERGED: "a decomposition into singular values did not converge",
     OUT_OF_BOUNDS: "it left a buffer; please report this",
 }

@@ -26,10 +26,13 @@ SMALL = 32 * 1024
 
 def matmul_stages(c: Compiler, node: Node, operands: list[View], target: View) -> None:
     a, b = operands
-    (m, k), n = a.shape, b.shape[1]
+    (m, k), n = a.shape[-2:], b.shape[-1]
     if 0 in (m, n, k):
         with c.stage():
             nests.fill_nest(c.frame, target, 0)
+        return
+    if len(target.shape) > 2:
+        _stack(c, a, b, target)
         return
     if n == 1 and m != 1 and target.strides[0] == 1 and c._frame is None:
         # A·b = (bᵀ·Aᵀ)ᵀ, where the many rows of A become columns, side by side in a vector.
@@ -66,6 +69,28 @@ def matmul_stages(c: Compiler, node: Node, operands: list[View], target: View) -
         _product(c, a, _steps(a), packed, Extent(width), panel, target, {"rows_from": least})
     if least:
         _product(c, a, _steps(a), b, as_extent(b.strides[0]), Extent(width), target, {"rows_below": least})
+
+
+def _stack(c: Compiler, a: View, b: View, target: View) -> None:
+    """Multiply one pair of matrices of a stack after another."""
+    with c.stage(
+        (0.02, product(target.shape) if isinstance(a.shape[-1], Rows) else scaled(product(target.shape), a.shape[-1]))
+    ) as frame:
+
+        def part(a: View, b: View, target: View) -> None:
+            if len(target.shape) == 2:
+                _product_inside(c, a, b, target, b.strides[1] == 1 or b.shape[1] == 1)
+                return
+            frame.loop(target.shape[0], lambda index: part(*(_one_of(c, view, index) for view in (a, b, target))))
+
+        part(a, b, target)
+
+
+def _one_of(c: Compiler, stack: View, index: str) -> View:
+    """Return one of the values that stand one after another along the first axis."""
+    frame = c.frame
+    start = frame.step(frame.pointer(stack), stack.dtype, frame.f.times(index, frame.dim(stack.strides[0])))
+    return View(c.pointer_view(start, Type(stack.dtype)).slot, stack.shape[1:], stack.strides[1:])
 
 
 def _packed_from(m: Dim, k: Dim, n: Dim, dtype: str) -> int:

@@ -13,7 +13,7 @@ from chainrule.graph import Dim, Node
 
 ACCUMULATORS = {4: 16, 8: 8, 1: 16}
 """Logical lanes of a sum along contiguous elements, the same for every width of vectors: bits are a promise."""
-START = {"sum": 0, "max": float("-inf"), "min": float("inf"), "all": 1}
+START = {"sum": 0, "prod": 1, "max": float("-inf"), "min": float("inf"), "all": 1}
 
 
 def reduction_nest(
@@ -51,6 +51,7 @@ class _Reduction:
         self.start = Value(literal(START[node.op.name], self.dtype), self.dtype, 1)
         self.combine: Callable[[Value, Value], Value] = {
             "sum": builder.add,
+            "prod": builder.multiply,
             "max": builder.maximum,
             "min": builder.minimum,
             "all": builder.logical_and,

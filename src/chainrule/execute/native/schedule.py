@@ -15,7 +15,7 @@ from chainrule.graph import Graph, Node
 from chainrule.graph.structural import STRUCTURAL
 
 ALIASES = ("reshape", "broadcast", "transpose", "slice")
-REDUCTIONS = ("sum", "max", "min", "all")
+REDUCTIONS = ("sum", "prod", "max", "min", "all")
 
 
 def is_elementwise(node: Node) -> bool:

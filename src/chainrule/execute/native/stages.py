@@ -1,18 +1,18 @@
-"""Operations that are a stage of their own: counters, gathers, scatters, joins, positions of maxima, library calls."""
+"""Operations that are a stage of their own: counters, gathers, scatters, joins, library calls."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from chainrule.execute.native import debug, library, nests
-from chainrule.execute.native.frame import KERNEL, OUT_OF_RANGE, STATUS_SLOT, Frame, carried_loop, columns, walk
-from chainrule.execute.native.layout import ITEM_BYTES, Extent, View, as_extent, collapse, product, scaled
+from chainrule.execute.native import debug, lapack, library, nests, ordering, running
+from chainrule.execute.native.frame import KERNEL, OUT_OF_RANGE, STATUS_SLOT, Frame, columns
+from chainrule.execute.native.layout import ITEM_BYTES, Extent, View, as_extent, product, scaled
 from chainrule.execute.native.products import matmul_stages
 from chainrule.execute.native.schedule import REDUCTIONS
 from chainrule.execute.native.threefry import encrypt
 from chainrule.execute.native.vector import Value, VectorBuilder, literal
-from chainrule.graph import Dim, Node, Type
+from chainrule.graph import Node, Type
 
 if TYPE_CHECKING:
     from chainrule.execute.native.compile import Compiler
@@ -134,42 +134,34 @@ def _scatter_add(c: Compiler, node: Node, operands: list[View], target: View) ->
         _each_index(c, flat, one, frame.dim(target.shape[0]))
 
 
-def _argmax(c: Compiler, node: Node, operands: list[View], target: View) -> None:
-    """The first largest element; the first NaN, where there is one, as NumPy has it."""
-    (axis,) = node.attributes["axes"]
-    x = operands[0]
-    kept = [a for a in range(len(x.shape)) if a != axis]
-    source = View(x.slot, tuple(x.shape[a] for a in kept), tuple(x.strides[a] for a in kept), x.offset)
-    dims, strides = collapse(source.shape, [list(source.strides), list(target.strides)])
+def _flip(c: Compiler, node: Node, operands: list[View], target: View) -> None:
+    """Copy from the other end: a view cannot step backward along n rows."""
+    (x,), axes = operands, node.attributes["axes"]
     with c.stage() as frame:
         f = frame.f
-        builder = VectorBuilder(f)
-        along, length, place = frame.dim(x.strides[axis]), frame.dim(x.shape[axis]), frame.cell("i64")
 
-        def one(at: str, to: str) -> None:
-            f.do(f"store i64 0, ptr {place}")
+        def part(source: View, to: View, left: tuple[int, ...]) -> None:
+            if not left:
+                nests.copy_nest(frame, source, to)
+                return
+            last = f.put(f"sub nsw i64 {frame.dim(source.shape[0])}, 1")
+            begins = frame.pointer(source), frame.pointer(to)
+            strides = frame.dim(source.strides[0]), frame.dim(to.strides[0])
 
-            def better(index: str, best: Value) -> Value:
-                value = frame.load(frame.step(at, x.dtype, f.times(index, along)), x.dtype)
-                more = builder.greater(value, best)
-                first_nan = builder.logical_and(builder.is_nan(value), builder.logical_not(builder.is_nan(best)))
-                taken = builder.logical_or(more, first_nan)
-                before = f.put(f"load i64, ptr {place}")
-                f.do(f"store i64 {f.put(f'select i1 {taken.name}, i64 {index}, i64 {before}')}, ptr {place}")
-                return builder.select(taken, value, best)
+            def one(index: str) -> None:
+                places = (f.put(f"sub nsw i64 {last}, {index}") if 0 in left else index), index
+                inner = [
+                    View(
+                        c.pointer_view(frame.step(at, x.dtype, f.times(i, s)), x_type).slot, v.shape[1:], v.strides[1:]
+                    )
+                    for at, i, s, v in zip(begins, places, strides, (source, to), strict=True)
+                ]
+                part(inner[0], inner[1], tuple(a - 1 for a in left if a))
 
-            carried_loop(frame, "0", length, 1, frame.load(at, x.dtype), better)
-            frame.store(Value(f.put(f"load i64, ptr {place}"), "i64", 1), to)
+            frame.loop(source.shape[0], one)
 
-        def inner(begin: str, end: str, pointers: list[str], steps: list[Dim]) -> None:
-            apart = [frame.dim(s) for s in steps]
-            with f.loop(begin, end) as number:
-                one(*(
-                    frame.step(p, d, f.times(number, s))
-                    for p, d, s in zip(pointers, (x.dtype, "i64"), apart, strict=True)
-                ))  # fmt: skip
-
-        walk(frame, dims, [source, target], strides, inner)
+        x_type = Type(x.dtype)
+        part(x, target, tuple(axes))
 
 
 def _library(c: Compiler, node: Node, operands: list[View], target: View) -> None:
@@ -187,16 +179,19 @@ def _library(c: Compiler, node: Node, operands: list[View], target: View) -> Non
     result = target
     if target.slot.purpose == "pointer" or not target.is_contiguous:
         result = c.temporary(Type(target.dtype, target.shape))
+    buffers = [*views, result]
+    size = lapack.work_size(name, _numbers(operands))
+    if size:
+        buffers.append(c.temporary(Type(dtype, (size,))))
     c.units[unit] = library.kernel_text(name, dtype, unit, transposed)[0]
     with c.stage((1.0, product(target.shape))) as frame:
         f = frame.f
         numbers = []
-        for view in (*views, result):
+        for view in buffers:
             frame.touched.add(view.slot.index)
             numbers += [frame.argument(Extent(view.slot.index)), frame.argument(_bytes(view))]
-        numbers.append(frame.argument(as_extent(operands[0].shape[0])))
-        if len(operands) > 1:
-            numbers.append(frame.argument(as_extent(operands[1].shape[1])))
+        sizes = _numbers(operands)[: 1 if name == "cholesky" else 2]
+        numbers += [frame.argument(Extent(number)) for number in sizes]
         numbers.append(frame.routine(name, dtype))
         frame.touched.add(STATUS_SLOT)
         table = frame.cell(f"[{len(numbers)} x i64]")
@@ -206,12 +201,20 @@ def _library(c: Compiler, node: Node, operands: list[View], target: View) -> Non
         f.module.declare(f"void @{unit}{KERNEL}")
         call = f"call void @{unit}(ptr %slots, ptr {table}, i64 0, i64 1)"
         if frame.debug:
-            counts = {frame.pointer(v): frame.size(product(v.shape)) for v in (*views, result)}
+            counts = {frame.pointer(v): frame.size(product(v.shape)) for v in buffers}
             debug.if_inside(frame, dtype, counts, call)
         else:
             f.do(call)
     if result is not target:
         c.copy(result, target)
+
+
+def _numbers(operands: list[View]) -> tuple[int, int]:
+    """Return the two numbers of a size: of a right side where there is one, else of the matrix."""
+    rows, columns = operands[-1].shape
+    assert isinstance(rows, int)
+    assert isinstance(columns, int)  # the records refuse n rows
+    return rows, columns
 
 
 def _bytes(view: View) -> Extent:
@@ -221,7 +224,11 @@ def _bytes(view: View) -> Extent:
 HEAVY: Mapping[str, Any] = {
     "matmul": matmul_stages,
     **dict.fromkeys(REDUCTIONS),
-    "argmax": _argmax,
+    "argmax": ordering.argmax,
+    "argsort": ordering.argsort,
+    "cumulative_sum": running.running,
+    "recurrence": running.running,
+    "flip": _flip,
     "extent": _extent,
     "fold": _fold,
     "iota": _iota,

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.execute.native import mathlib
+from chainrule.execute.native import elementary
 from chainrule.execute.native.emit import IR_TYPE, Function
 from chainrule.execute.native.frame import Frame
 from chainrule.execute.native.layout import ITEM_BYTES, View
@@ -28,15 +28,16 @@ MOST_LANES = 64
 """The largest value: more elements would not stay in registers anyway."""
 MOST_WORK = 2500
 """About so many instructions at most, so that compiling them takes no longer than a kernel or two."""
-VIEWS = ("reshape", "broadcast", "transpose", "slice", "pad", "concatenate")
+VIEWS = ("reshape", "broadcast", "transpose", "slice", "pad", "concatenate", "flip")
 KNOWN = ("constant", "captured", "extent", "iota")
 REDUCTIONS: Mapping[str, Callable[[VectorBuilder], Callable[[Value, Value], Value]]] = {
     "sum": lambda b: b.add,
+    "prod": lambda b: b.multiply,
     "max": lambda b: b.maximum,
     "min": lambda b: b.minimum,
     "all": lambda b: b.logical_and,
 }
-_DEAR = {**dict.fromkeys(mathlib.FUNCTIONS, 24), "power": 90, "random_bits": 110, "erf": 60}
+_DEAR = {**dict.fromkeys(elementary.FUNCTIONS, 24), "power": 90, "tan": 60, "random_bits": 110, "erf": 60}
 
 
 def work(graph: Graph, n: int | None) -> int | None:
@@ -70,7 +71,7 @@ def _work(node: Node, n: int | None) -> int | None:
         return 2 * vectors
     if node.op.kind == "elementwise" or name == "random_bits":
         return vectors * _DEAR.get(name, 2)
-    if name == "matmul":
+    if name == "matmul" and node.ndim == 2:
         return 4 * vectors * int(resolve_shape(node.operands[0].shape, n)[1])
     if name in REDUCTIONS:
         return 4 * -(-prod(resolve_shape(node.operands[0].shape, n)) // 4)

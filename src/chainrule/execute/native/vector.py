@@ -86,6 +86,9 @@ class VectorBuilder:
     def divide(self, a: Value, b: Value) -> Value:
         return self._binary("fdiv", a, b)
 
+    def reciprocal(self, a: Value) -> Value:
+        return self.divide(self.constant(1.0, a), a)
+
     def negative(self, a: Value) -> Value:
         return self.value(f"fneg {a.type} {a.name}", a)
 
@@ -112,6 +115,9 @@ class VectorBuilder:
 
     def floor(self, a: Value) -> Value:
         return self._call("floor", a)
+
+    def ceil(self, a: Value) -> Value:
+        return self._call("ceil", a)
 
     def rint(self, a: Value) -> Value:
         """Round to the nearest whole number, ties to even."""
@@ -232,12 +238,12 @@ class VectorBuilder:
             return "bitcast"
         return "trunc" if before > after else ("zext" if unsigned else "sext")
 
-    # elementary functions, from mathlib ------------------------------------------------------------------------------
+    # elementary functions --------------------------------------------------------------------------------------------
 
     def __getattr__(self, name: str) -> Callable[..., Value]:
-        from chainrule.execute.native import mathlib
+        from chainrule.execute.native import elementary
 
-        function = mathlib.FUNCTIONS.get(name)
+        function = elementary.FUNCTIONS.get(name)
         if function is None:
             raise AttributeError(f"the native builder has no {name!r}")
         return lambda *operands: function(self, *operands)

@@ -1,0 +1,23 @@
+"""The elementary functions that a builder offers, by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from chainrule.execute.native import mathlib, powers, trigonometry
+from chainrule.execute.native.vector import Value
+
+FUNCTIONS: Mapping[str, Callable[..., Value]] = {
+    "exp": mathlib.exp,
+    "expm1": mathlib.expm1,
+    "log": mathlib.log,
+    "log1p": mathlib.log1p,
+    "tanh": mathlib.tanh,
+    "sigmoid": mathlib.sigmoid,
+    "erf": mathlib.erf,
+    "softplus": mathlib.softplus,
+    "sin": trigonometry.sin,
+    "cos": trigonometry.cos,
+    "tan": trigonometry.tan,
+    "power": powers.power,
+}
