@@ -11,7 +11,7 @@ import numpy as np
 from chainrule.errors import TraceError, TrainingError
 from chainrule.execute import REFERENCE
 from chainrule.explanation.attribution import Attribution, explain_prediction
-from chainrule.explanation.derivation import Derivation, RowPart, central_check
+from chainrule.explanation.derivation import FEW_STEPS, STEPS, Derivation, RowPart, central_check
 from chainrule.explanation.function import explain_function
 from chainrule.explanation.mistake import mistake_note, updated_first
 from chainrule.explanation.names import Asked, Names, asked, is_lecture, names_of
@@ -26,6 +26,8 @@ from chainrule.learn import Objective, Optimizer, Run
 from chainrule.nn import Layer, as_input
 
 Array = np.ndarray[Any, Any]
+MANY_PRODUCTS = 1_000_000_000
+"""A loss of more products than this is computed at fewer places for the check: it takes tenths of a second."""
 
 
 def explain(
@@ -184,7 +186,11 @@ def _gradient(scene: Scene, what: Asked, names: Names, most: int) -> Derivation:
         exact = data_part
         if scene.updated is not None:
             exact = float(replace(scene, updated=None).gradient(what.name)[what.index])
-        found.check = central_check(exact, at, lambda number: scene.value_at(what.name, what.index, number))
+        products = scene.count * sum(leaf.size for leaf in scene.leaves.values())
+        found.check = central_check(
+            exact, at, lambda number: scene.value_at(what.name, what.index, number),
+            FEW_STEPS if products > MANY_PRODUCTS else STEPS,
+        )  # fmt: skip
         if scene.updated is not None:
             found.notes, found.check = (*found.notes, mistake_note(data_part, found.check)), None
     else:
