@@ -225,6 +225,9 @@ def index(m: Maker) -> Any:
         places = m.add_input(Type(dtype, shape), limit=count)
     else:
         places = make_constant(m.rng.integers(0, count, shape).astype(DTYPES[dtype]))
+    if m.chance(0.3):
+        low, high = (m.to_shape(m.literal(v, dtype), shape) for v in (0, count))
+        places = m.new("checked_index", (places, low, high), layer="embedding1", columns=None)
     taken = m.new("take", (x, places))
     if x.type.dtype == "bool" or m.chance(0.4):
         return taken

@@ -7,20 +7,37 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 
 import chainrule as cr
+from chainrule.errors import TypeMismatch
 from chainrule.nn import INITIALIZERS
 from chainrule.nn.initializers import fans, get_initializer
 
 SHAPE = (120, 80)
-LIMIT = {"glorot_uniform": sqrt(6 / 200), "he_uniform": sqrt(6 / 120)}
+LIMIT = {
+    "glorot_uniform": sqrt(6 / 200),
+    "he_uniform": sqrt(6 / 120),
+    "lecun_uniform": sqrt(3 / 120),
+    "uniform": 0.05,
+}
+CUT = 0.773741
+"""The variance of a normal number that is drawn again until it is within 2 of 0: 1 − 4φ(2)/(2Φ(2) − 1)."""
 DEVIATION = {
     "glorot_uniform": sqrt(2 / 200),
     "he_uniform": sqrt(2 / 120),
     "glorot_normal": sqrt(2 / 200),
     "he_normal": sqrt(2 / 120),
+    "lecun_uniform": sqrt(1 / 120),
+    "lecun_normal": sqrt(1 / 120),
+    "uniform": 0.05 / sqrt(3),
     "normal": 0.05,
+    "truncated_normal": 0.05 * sqrt(CUT),
 }
+
+
+CUT_FOURTH = 2.3655
+"""Of the same, E z⁴ / (E z²)²: E z⁴ = 3 E z² − 8·2φ(2)/(2Φ(2) − 1)."""
 
 
 def draw(name: str, seed: int = 0, dtype: str = "f64", shape: tuple[int, ...] = SHAPE) -> np.ndarray:
@@ -28,7 +45,7 @@ def draw(name: str, seed: int = 0, dtype: str = "f64", shape: tuple[int, ...] = 
 
 
 def test_all_are_tested() -> None:
-    assert set(INITIALIZERS) == set(DEVIATION) | {"zeros", "ones"}
+    assert set(INITIALIZERS) == set(DEVIATION) | {"zeros", "ones", "orthogonal"}
 
 
 @pytest.mark.parametrize("name", LIMIT)
@@ -43,7 +60,7 @@ def test_bounds(name: str) -> None:
 def test_moments(name: str, seed: int) -> None:
     """Within four standard errors of each moment."""
     values, deviation = draw(name, seed).ravel() / DEVIATION[name], sqrt(1 / np.prod(SHAPE))
-    fourth = 9 / 5 if name in LIMIT else 3.0
+    fourth = 9 / 5 if name in LIMIT else CUT_FOURTH if name == "truncated_normal" else 3.0
     assert abs(values.mean()) < 4 * deviation
     assert abs((values**2).mean() - 1) < 4 * deviation * sqrt(fourth - 1)
     assert abs((values**3).mean()) < 4 * deviation * sqrt(15)
@@ -52,6 +69,60 @@ def test_moments(name: str, seed: int) -> None:
     table = values.reshape(SHAPE)
     assert abs((table[1:] * table[:-1]).mean()) < 4 * deviation
     assert abs((table[:, 1:] * table[:, :-1]).mean()) < 4 * deviation
+
+
+def test_moments_of_the_cut_normal_are_those_of_scipy() -> None:
+    variance = float(scipy.stats.truncnorm(-2, 2).var())
+    assert pytest.approx(variance, rel=1e-5) == CUT
+    assert pytest.approx(float(scipy.stats.truncnorm(-2, 2).moment(4)) / variance**2, rel=1e-4) == CUT_FOURTH
+    assert np.abs(draw("truncated_normal")).max() <= 0.1
+    assert np.abs(draw("truncated_normal")).max() > 0.0995
+
+
+@pytest.mark.parametrize("shape", [(40, 30), (30, 40), (5, 6, 7), (1, 4)])
+def test_orthogonal(shape: tuple[int, ...]) -> None:
+    w = draw("orthogonal", shape=shape).reshape(-1, shape[-1])
+    square = w.T @ w if w.shape[0] >= w.shape[1] else w @ w.T
+    np.testing.assert_allclose(square, np.eye(len(square)), atol=1e-13)
+    np.testing.assert_allclose(cr.nn.Orthogonal(2.0)(cr.key(0), shape, "f64"), 2 * draw("orthogonal", shape=shape))
+
+
+def test_orthogonal_is_uniform_over_all() -> None:
+    """Each element of such a matrix has mean 0 and variance 1/n, and so have those on the diagonal."""
+    many = np.stack([draw("orthogonal", seed, shape=(6, 6)) for seed in range(800)])
+    diagonal = np.diagonal(many, axis1=1, axis2=2)
+    for values in (many, diagonal):
+        assert abs(values.mean()) < 4 * sqrt(1 / 6 / values.size)
+        # the fourth moment of an element is 3/(n(n + 2))
+        assert abs((values**2).mean() - 1 / 6) < 4 * sqrt((3 / 48 - 1 / 36) / values.size) + 1e-12
+
+
+def test_numbers_of_ones_own() -> None:
+    key = cr.key(0)
+    values = cr.nn.Uniform(1.0, 3.0)(key, SHAPE, "f64")
+    assert 1 <= values.min() < 1.001
+    assert 2.999 < values.max() <= 3
+    values = cr.nn.Normal(0.5, mean=2.0)(key, SHAPE, "f64")
+    assert abs(values.mean() - 2) < 4 * 0.5 / sqrt(values.size)
+    assert abs(values.std() / 0.5 - 1) < 4 / sqrt(2 * values.size)
+    assert np.abs(cr.nn.TruncatedNormal(3.0)(key, SHAPE, "f64")).max() <= 6.0
+    assert cr.nn.Constant(0.25)(key, (2,), "f32").tolist() == [0.25, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: cr.nn.Normal(0.0), "Normal: deviation is 0.0; it must be greater than 0"),
+        (lambda: cr.nn.Normal("wide"), "Normal: deviation is 'wide'; it must be a finite number"),
+        (lambda: cr.nn.Uniform(1.0, 1.0), "Uniform: low is 1.0 and high is 1.0; low must be less"),
+        (lambda: cr.nn.Orthogonal(-1), "Orthogonal: gain is -1; it must be greater than 0"),
+        (lambda: cr.nn.Constant(float("nan")), "Constant: value is nan; it must be a finite number"),
+    ],
+)
+def test_numbers_that_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(TypeMismatch) as error:
+        make()
+    assert message in str(error.value)
 
 
 def test_constants() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 
 import chainrule as cr
 from chainrule.errors import ChainruleError, ModelFileError, TraceError, TypeMismatch
@@ -21,7 +22,17 @@ ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
     "tanh": np.tanh,
     "relu": lambda z: np.where(z > 0, z, 0),
+    "leaky_relu": lambda z: np.where(z > 0, z, 0.01 * z),
+    "elu": lambda z: np.where(z > 0, z, np.exp(z) - 1),
+    "selu": lambda z: 1.0507009873554805 * np.where(z > 0, z, 1.6732632423543772 * (np.exp(z) - 1)),
+    "gelu": lambda z: z * scipy.special.ndtr(z),
+    "gelu_tanh": lambda z: 0.5 * z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))),
+    "silu": lambda z: z / (1 + np.exp(-z)),
+    "mish": lambda z: z * np.tanh(np.log(1 + np.exp(z))),
+    "softplus": lambda z: np.log(1 + np.exp(z)),
+    "exponential": np.exp,
     "softmax": lambda z: np.exp(z) / np.exp(z).sum(axis=1, keepdims=True),
+    "log_softmax": lambda z: z - np.log(np.exp(z).sum(axis=1, keepdims=True)),
 }
 
 
@@ -44,7 +55,7 @@ def test_dense(activation: str, bias: bool) -> None:
     p = random_like(layer.initialize(X))
     assert {k: v.shape for k, v in p.items()} == {"weight": (4, 3)} | ({"bias": (3,)} if bias else {})
     net = X @ p["weight"] + (p["bias"] if bias else 0)
-    np.testing.assert_allclose(layer(p, X), ACTIVATIONS[activation](net), rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(layer(p, X), ACTIVATIONS[activation](net), rtol=1e-12, atol=1e-15)
     target = RNG.normal(size=(6, 3))
     assert cr.check_grad(lambda p, x: np.sum((layer(p, x) - target) ** 2), p, X, tolerance=1e-7)
 

@@ -51,6 +51,7 @@ def rng_of(name: str) -> np.random.Generator:
 ATTRIBUTES = {
     "cast": [{"dtype": "f64"}, {"dtype": "f32"}, {"dtype": "i32"}, {"dtype": "bool"}],
     "named": [{"name": "a"}],
+    "checked_index": [{"layer": "embedding1", "columns": None}, {"layer": "embedding1", "columns": (4, 0, 2)}],
 }
 """Attributes of elementwise operations that take some."""
 

@@ -83,7 +83,7 @@ class Objective:
     def __str__(self) -> str:
         lines = [
             "minimize over θ:  F(θ) = (1/n) Σ loss(y, a(x; θ))",
-            f"  loss              {self.loss.name}: {self.loss.formula}, for each row",
+            f"  loss              {self.loss}: {self.loss.formula}, for each row",
             "  ground truth      y, the targets that the data is annotated with",
             "  prediction        a(x; θ), the output of the network below",
             "  accumulated loss  the mean over the n rows (a sum would multiply the gradient by n)",

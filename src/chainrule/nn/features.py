@@ -21,8 +21,8 @@ Array = np.ndarray[Any, Any]
 
 
 def each_column(features: Any, weight: Any) -> Any:
-    """Multiply each column's features [n, columns, in] by its own weight [columns, out, in], to [n, columns, out]."""
-    return ops.sum_(ops.expand_dims(features, 2) * weight, axis=3)
+    """Multiply each column's features [n, columns, in] by its own weight [columns, in, out], to [n, columns, out]."""
+    return ops.sum_(ops.expand_dims(features, 3) * weight, axis=2)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Periodic(Layer):
         return {
             "frequency": Parameter((columns, waves), Normal(float(self.sigma))),
             **phase,
-            "weight": Parameter((columns, int(self.units), inputs), start),
+            "weight": Parameter((columns, inputs, int(self.units)), start),
             "bias": Parameter((columns, int(self.units)), start, role="bias"),
         }
 
@@ -152,7 +152,7 @@ class PiecewiseLinear(Layer):
         most = max(len(edges) - 1 for edges in self.bins)
         start = Uniform(-1.0 / sqrt(most), 1.0 / sqrt(most))
         return {
-            "weight": Parameter((columns, int(self.units), most), start),
+            "weight": Parameter((columns, most, int(self.units)), start),
             "bias": Parameter((columns, int(self.units)), start, role="bias"),
         }
 

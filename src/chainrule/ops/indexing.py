@@ -117,9 +117,9 @@ checked_index: Op = elementwise(
     "checked_index", "x low high",
     evaluate=_checked_index,
     pullback={"x": ZERO, "low": ZERO, "high": ZERO},
-    # −1 makes the gather that follows stop; the reference is then asked what was wrong
+    # −1 (of unsigned numbers: the largest) makes the gather that follows stop; the reference is then asked what was wrong
     lower=lambda b, x, low, high, layer, columns: b.select(
-        b.logical_and(b.greater_equal(x, low), b.less(x, high)), x, b.constant(-1, x)
+        b.logical_and(b.greater_equal(x, low), b.less(x, high)), x, b.subtract(b.constant(0, x), b.constant(1, x))
     ),
     latex="{x}", because="an index that is in its range is what it was",
     sample=[(1, 6), (0, 0.9), (6, 9)], accepts="integer", attributes=("layer", "columns"),
