@@ -135,13 +135,20 @@ class Scene:
 
     def penalties(self, name: str, index: tuple[int, ...]) -> list[tuple[str, float]]:
         """Return what each penalty adds to the derivative by one element of a parameter."""
+        return [(f"penalty{number}", float(slope[index])) for number, slope in self.penalty_slopes(name)]
+
+    def slope(self, name: str) -> Array:
+        """Return ∂F/∂θ for one parameter, penalties included."""
+        return self.gradient(name) + sum(slope for _, slope in self.penalty_slopes(name))
+
+    def penalty_slopes(self, name: str) -> list[tuple[int, Array]]:
+        """Return what each penalty (counted from 1) adds to the derivative by one parameter."""
         found = []
         for number, penalty in enumerate(self.objective.penalty, 1):
             numbers = self.penalty_settings(number)
             graph = make_graph(lambda p, n=numbers, q=penalty: q.value(p, n), self.parameters)
             node = dict(zip(self.names, graph.inputs, strict=True))[name]
-            slope = derivative_by(graph, flatten(self.parameters)[0], node)
-            found.append((f"penalty{number}", float(slope[index])))
+            found.append((number, derivative_by(graph, flatten(self.parameters)[0], node)))
         return found
 
     def penalty_settings(self, number: int) -> dict[str, Any]:
@@ -242,14 +249,14 @@ def _scene_of_run(run: Run, data: Any, rows: Sequence[int] | None, step: int | N
     step = None if step is None else int(step)
     if step is None:
         return Scene(
-            run.objective, run.parameters, *given.picked(rows), state=run.state, settings=run.arrays,
-            rows=given.numbers(rows),
+            run.objective, run.parameters, *given.picked(rows), state=run.state,
+            settings=run.timeline.scheduled_at(max(run.steps - 1, 0)), rows=given.numbers(rows),
             run=run,
         )  # fmt: skip
-    moment = run.at(step)
+    moment, settings = run.at(step), run.timeline.scheduled_at(step)
     if rows is not None or data is not None:  # rows by themselves, the network as it predicts
         return Scene(
-            run.objective, moment.parameters, *given.picked(rows), state=moment.state, settings=run.arrays,
+            run.objective, moment.parameters, *given.picked(rows), state=moment.state, settings=settings,
             rows=given.numbers(rows), step=step, run=run,
         )  # fmt: skip
     if step >= run.steps:
@@ -263,5 +270,5 @@ def _scene_of_run(run: Run, data: Any, rows: Sequence[int] | None, step: int | N
     key = ops.fold(ops.fold(ops.key(run.seed), ops.stream("training")), np.uint32(step))
     return Scene(
         run.objective, moment.parameters, *given.picked(chosen), state=moment.state,
-        settings=run.arrays, training=True, key=key, rows=chosen.tolist(), step=step, run=run,
+        settings=settings, training=True, key=key, rows=chosen.tolist(), step=step, run=run,
     )  # fmt: skip
