@@ -322,3 +322,57 @@ def test_latex_compiles(tmp_path: Path) -> None:
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-1500:]
+
+
+UNSPLIT = ("sgd", "rmsprop", "rmsprop, centered", "adagrad")
+"""A step of these is made of the one gradient alone."""
+ALL_OPTIMIZERS = {
+    **OPTIMIZERS,
+    "nesterov": cr.learn.SGD(0.1, 0.9, nesterov=True), "rmsprop": cr.learn.RMSprop(0.01),
+    "rmsprop, centered": cr.learn.RMSprop(0.01, centered=True),
+    "rmsprop, momentum": cr.learn.RMSprop(0.01, momentum=0.8, centered=True),
+    "adagrad": cr.learn.Adagrad(0.05), "lion": cr.learn.Lion(0.01, decay=0.1),
+    "clipped to a length": cr.learn.ClipNorm(cr.learn.Adam(0.02), 0.1),
+    "clipped to a length, momentum": cr.learn.ClipNorm(cr.learn.SGD(0.1, 0.9, nesterov=True), 0.1),
+    "clipped by value": cr.learn.ClipValue(cr.learn.SGD(0.1, 0.9), 0.01),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ALL_OPTIMIZERS)
+def test_an_update_knows_factors_frozen_parameters_and_schedules(kind: str) -> None:
+    optimizer = ALL_OPTIMIZERS[kind]
+    more: dict[str, Any] = {"settings": {"decay": cr.learn.FlatCosine(0.3)}} if optimizer.decays else {}
+    own = {"rate_factors": {"*.weight": 0.3}, "frozen": ["output.bias"], **more}
+    plain = fitted(NETWORKS["dense"](), optimizer)
+    for step in (0, 5):
+        d = cr.explain(plain, of="hidden1.weight[1, 2]", step=step)
+        after = float(plain.at(step + 1).parameters["hidden1.weight"][1, 2])
+        assert d.update.after == pytest.approx(after, rel=1e-9)
+        moved = sum(amount for _, amount in d.update.parts)
+        assert bool(d.update.parts) == (kind not in UNSPLIT)
+        assert not d.update.parts or moved == pytest.approx(after - d.update.before, rel=1e-6)
+    run = fitted(NETWORKS["dense"](), optimizer, **own)
+    for step in (0, 5, run.steps - 1):
+        d = cr.explain(run, of="hidden1.weight[1, 2]", step=step)
+        after = float(run.at(step + 1).parameters["hidden1.weight"][1, 2])
+        assert d.update.after == pytest.approx(after, rel=1e-9)
+        moved = sum(amount for _, amount in d.update.parts)
+        assert not d.update.parts or moved == pytest.approx(after - d.update.before, rel=1e-6)
+        d = cr.explain(run, of="output.bias[0]", step=step)
+        assert d.update.rule == "θ⁺ = θ: output.bias is frozen"
+        assert d.update.after == d.update.before == float(run.at(step + 1).parameters["output.bias"][0])
+
+
+def test_optimizers_that_are_made_from_known_ones_are_not_split_as_those() -> None:
+    class Doubled(cr.learn.Adam):
+        def update(self, gradient: Any, state: Any, parameters: Any, settings: Any) -> Any:
+            longest = sum(np.sum(g * g) for g in flatten(gradient)[0])  # looks at all elements at once
+            direction, metric, after = super().update(gradient, state, parameters, settings)
+            return cr.graph.tree_map(lambda d: d / (1.0 + longest), direction), metric, after
+
+    for optimizer in (Doubled(0.02), cr.learn.ClipNorm(Doubled(0.02), 0.1)):
+        run = fitted(NETWORKS["dense"](), optimizer)
+        d = cr.explain(run, of="hidden1.weight[1, 2]", step=5)
+        assert d.update.after == pytest.approx(float(run.at(6).parameters["hidden1.weight"][1, 2]), rel=1e-9)
+        assert d.update.parts == ()
+        assert d.update.rule.startswith("θ⁺ by Doubled")

@@ -171,3 +171,35 @@ def test_a_step_that_was_not_finite_can_be_explained() -> None:
     assert str(run.steps) in str(d)
     with pytest.raises(cr.ChainruleError, match=f"the last that can be explained is step={run.steps}"):
         cr.explain(run, of="output.weight[0, 0]", step=run.steps + 1)
+
+
+class Ball:
+    """‖θ‖ ≤ 0.5 over all parameters, in the metric of plain descent."""
+
+    def settings(self) -> dict[str, float]:
+        return {"radius": 0.5}
+
+    def project(self, parameters: Any, metric: Any, settings: Any) -> tuple[Any, Any]:
+        total = sum(np.sum(v * v) for v in parameters.values())
+        scale = np.minimum(1.0, settings["radius"] / np.sqrt(total))
+        return {k: v * scale for k, v in parameters.items()}, np.asarray(True)
+
+    def __str__(self) -> str:
+        return "‖θ‖ ≤ 0.5"
+
+
+@pytest.mark.parametrize("optimizer", [cr.learn.SGD(0.1, momentum=0.8), cr.learn.ClipNorm(cr.learn.SGD(0.1), 0.01)])
+def test_the_update_of_a_constrained_step_is_what_the_trainer_did(optimizer: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 3)), rng.normal(size=(30, 1))
+    network = cr.nn.Sequential(cr.nn.Dense(4, activation="tanh"), cr.nn.Dense(1))
+    objective = cr.Objective(network, "squared_error", subject_to=[Ball()])
+    run = cr.fit(objective, (x, y), optimizer=optimizer, epochs=3, batch_size=10, seed=0)
+    after = run.at(6).parameters
+    for name, index in (("hidden1.weight", (2, 3)), ("output.bias", (0,))):
+        d = cr.explain(run, of=f"{name}{list(index)}", step=5)
+        assert d.update.after == pytest.approx(float(after[name][index]), rel=1e-9)
+        assert d.update.parts[-1][0] == "from the projection"
+        moved = sum(amount for _, amount in d.update.parts)
+        assert moved == pytest.approx(d.update.after - d.update.before, rel=1e-6, abs=1e-12)
+        assert "the nearest point that keeps ‖θ‖ ≤ 0.5" in str(d).replace("\n           ", " ")

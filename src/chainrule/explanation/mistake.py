@@ -16,11 +16,9 @@ from chainrule.errors import TrainingError
 from chainrule.explanation.derivation import Check
 from chainrule.explanation.numbers import signed
 from chainrule.explanation.scene import Scene
-from chainrule.explanation.update import settings_of, state_of
+from chainrule.explanation.update import after_step
 from chainrule.explanation.waypoints import Misread, derivative_by
-from chainrule.graph import flatten, unflatten
 from chainrule.learn import Optimizer
-from chainrule.learn.optimizers import move
 
 Array = np.ndarray[Any, Any]
 ADDED = ("add", "subtract")
@@ -33,20 +31,16 @@ def updated_first(scene: Scene, optimizer: Optimizer) -> dict[str, Array]:
     are layers nothing changes any more.
     """
     _refuse(scene)
-    state, settings = state_of(scene, optimizer), settings_of(scene, optimizer)
-    leaves, structure = flatten(scene.parameters)
     slopes = {name: sum(slope for _, slope in scene.penalty_slopes(name)) for name in scene.names}
     known: dict[str, Array] = scene.leaves
-    for _ in range(len(leaves) + 1):
+    for _ in range(len(known) + 1):
         traced = scene.all_rows
         misread: Misread = {traced.parameters[name]: value for name, value in known.items()}
-        gradient = [
-            derivative_by(traced.graph, traced.arrays, traced.parameters[name], misread) + slopes[name]
+        gradient = {
+            name: derivative_by(traced.graph, traced.arrays, traced.parameters[name], misread) + slopes[name]
             for name in scene.names
-        ]
-        direction, metric, _ = optimizer.update(unflatten(structure, gradient), state, scene.parameters, settings)
-        moved = flatten(move(scene.parameters, direction, metric))[0]
-        after = dict(zip(scene.names, map(np.asarray, moved), strict=True))
+        }
+        after = after_step(scene, optimizer, gradient)
         if all(np.array_equal(after[name], known[name]) for name in known):
             return after
         known = after

@@ -153,6 +153,10 @@ class Scene:
         """Return what each penalty adds to the derivative by one element of a parameter."""
         return [(label, float(slope[index])) for label, slope in self.penalty_slopes(name)]
 
+    def slope(self, name: str) -> Array:
+        """Return ∂F/∂θ for one parameter, penalties included."""
+        return self.gradient(name) + sum(slope for _, slope in self.penalty_slopes(name))
+
     def penalty_slopes(self, name: str) -> list[tuple[str, Array]]:
         """Return the derivative of each penalty by a parameter."""
         found = []
@@ -290,8 +294,8 @@ def _scene_of_run(run: Run, data: Any, rows: Sequence[int] | None, step: int | N
         raise TrainingError("training=True looks at rows as a step saw them: give step=…, and no data of your own")
     if step is None:
         return Scene(
-            run.objective, run.parameters, *given.picked(rows), state=run.state, settings=run.arrays,
-            rows=given.numbers(rows),
+            run.objective, run.parameters, *given.picked(rows), state=run.state,
+            settings=run.timeline.scheduled_at(max(run.steps - 1, 0)), rows=given.numbers(rows),
             run=run,
         )  # fmt: skip
     by_themselves = (rows is not None or data is not None) and not training
@@ -302,10 +306,10 @@ def _scene_of_run(run: Run, data: Any, rows: Sequence[int] | None, step: int | N
             f"the run took {run.steps} steps: the last that can be explained is step={last}; "
             "leave step out to explain the trained network, or give rows=[…]"
         )
-    moment = run.at(step)
+    moment, settings = run.at(step), run.timeline.scheduled_at(step)
     if by_themselves:  # the network as it predicts
         return Scene(
-            run.objective, moment.parameters, *given.picked(rows), state=moment.state, settings=run.arrays,
+            run.objective, moment.parameters, *given.picked(rows), state=moment.state, settings=settings,
             rows=given.numbers(rows), step=step, run=run,
         )  # fmt: skip
     size = run.plan.batch_size
@@ -314,7 +318,7 @@ def _scene_of_run(run: Run, data: Any, rows: Sequence[int] | None, step: int | N
     chosen, positions = (batch, None) if rows is None else _within(batch, given.places(rows), step, run)
     key = ops.fold(ops.fold(ops.key(run.seed), ops.stream("training")), np.uint32(step))
     return Scene(
-        run.objective, moment.parameters, *given.picked(chosen), state=moment.state, settings=run.arrays, training=True,
+        run.objective, moment.parameters, *given.picked(chosen), state=moment.state, settings=settings, training=True,
         key=key, rows=chosen.tolist(), step=step, run=run, positions=positions,
     )  # fmt: skip
 

@@ -191,7 +191,7 @@ def agreement(check: Check) -> str:
 def _update(d: Derivation) -> list[str]:
     if d.update is None:
         return []
-    lines = [f"update     {d.update.rule}"]
+    lines = _wrapped("update     ", d.update.rule)
     lines += _wrapped(" " * 11, " = ".join(part for part in (d.update.substituted, short(d.update.after)) if part))
     lines += [f"           {name}: {signed(amount)}" for name, amount in d.update.parts]
     return lines

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from chainrule.errors import TrainingError
 from chainrule.explanation.derivation import Update
 from chainrule.explanation.names import Asked
 from chainrule.explanation.numbers import short, signed
 from chainrule.explanation.scene import Scene
-from chainrule.graph import flatten, tree_map, unflatten
-from chainrule.learn import SGD, Adam, AdamW, Optimizer
-from chainrule.learn.optimizers import move
+from chainrule.graph import flatten, leaf_names, tree_map, unflatten
+from chainrule.learn import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    ClipNorm,
+    ClipValue,
+    Lion,
+    Optimizer,
+    RMSprop,
+    Treatment,
+)
+from chainrule.learn.optimizers import clip_share, move, rated
+from chainrule.learn.program import project
+from chainrule.learn.treatment import EVEN, own_decay
+from chainrule.nn.function import FunctionNetwork
 
 Array = np.ndarray[Any, Any]
+Parts = tuple[tuple[str, float], ...]
 
 
 def explain_update(scene: Scene, what: Asked, optimizer: Optimizer, slope: float) -> Update:
@@ -22,31 +40,27 @@ def explain_update(scene: Scene, what: Asked, optimizer: Optimizer, slope: float
 
     Optimizers that are known here say which part comes from which gradient; of any other the result alone is told.
     """
-    state = state_of(scene, optimizer)
-    place = scene.names.index(what.name)
-    gradient = _like(scene.parameters, place, what.index, slope)
-    settings = settings_of(scene, optimizer)
-    direction, metric, _ = optimizer.update(gradient, state, scene.parameters, settings)
-    after = move(scene.parameters, direction, metric)
-    before = float(scene.leaves[what.name][what.index])
-    reached = float(np.asarray(flatten(after)[0][place])[what.index])
-    rate = float(np.asarray(optimizer.rate(state, scene.leaves[what.name], settings)))
-    numbers = {key: float(value) for key, value in settings.items()}
-
-    def old(key: str) -> float:
-        return float(np.asarray(flatten(state[key])[0][place])[what.index])
-
-    if isinstance(optimizer, Adam):
-        moments = old("mean"), old("square"), int(state["step"]) + 1
-        return _adam(numbers, isinstance(optimizer, AdamW), before, reached, slope, rate, *moments)
-    if isinstance(optimizer, SGD) and optimizer.momentum:
-        return _momentum(numbers["momentum"], before, reached, slope, rate, old("velocity"))
-    if isinstance(optimizer, SGD):
-        sign = "−" if slope >= 0 else "+"
-        return Update(
-            before, reached, "θ⁺ = θ − η · ∂F/∂θ", f"{short(before)} {sign} {short(rate)} × {short(abs(slope))}"
+    if not optimizer.has_steps:
+        raise TrainingError(
+            f"{type(optimizer).__name__} searches along a line: its step is no update of one gradient that could be "
+            "split; ask for the gradient alone (rows=[…]), or explain with another optimizer"
         )
-    return Update(before, reached, f"θ⁺ by {type(optimizer).__name__}", short(before))
+    before = float(scene.leaves[what.name][what.index])
+    treatment = _treatment(scene)
+    if what.name in treatment.frozen:
+        return Update(before, before, f"θ⁺ = θ: {what.name} is frozen", short(before))
+    element = _Element(scene, what, optimizer, treatment, before, slope)
+    clipped, said = element.clipped()
+    tell = TELL.get(type(clipped.optimizer))
+    reached = clipped.reached(whole=tell is None)
+    parts: Parts = ()
+    if tell is None:
+        rule, numbers = f"θ⁺ by {type(clipped.optimizer).__name__}", short(before)
+    else:
+        rule, numbers, parts = tell(clipped)
+    found = Update(before, reached, rule.replace("∂F/∂θ", "g") + said if said else rule, numbers, parts)
+    found = found if _adds_up(found) else replace(found, parts=())
+    return _projected(clipped, found) if scene.objective.subject_to else found
 
 
 def unmoved(scene: Scene, what: Asked) -> Update:
@@ -55,56 +69,232 @@ def unmoved(scene: Scene, what: Asked) -> Update:
     return Update(before, before, "θ⁺ = θ: biases stay as they are", "")
 
 
-def _momentum(momentum: float, before: float, after: float, slope: float, rate: float, velocity: float) -> Update:
-    moved = momentum * velocity
-    mixed = f"{short(momentum)} × {signed(velocity)} {signed(slope, apart=True)}"
-    return Update(
-        before, after, "θ⁺ = θ − η · v,  v = μ v + ∂F/∂θ", f"{short(before)} − {short(rate)} × ({mixed})",
-        (("from this gradient", -rate * slope), ("from the gradients before", -rate * moved)),
+def after_step(scene: Scene, optimizer: Optimizer, gradient: Mapping[str, Array]) -> dict[str, Array]:
+    """Return all parameters, by name, after a step along a gradient that is given for each of them."""
+    element = _Element(scene, Asked("gradient", scene.names[0], ()), optimizer, _treatment(scene), 0.0, 0.0)
+    structure = flatten(element.parameters)[1]
+    moved = element.moved(unflatten(structure, [gradient[name] for name in leaf_names(structure)]))
+    leaves = flatten(element.treatment.merged(scene.parameters, moved))[0]
+    return dict(zip(scene.names, map(np.asarray, leaves), strict=True))
+
+
+def _projected(element: _Element, free: Update) -> Update:
+    """Return the update with what the constraints make of it: the nearest point of their sets."""
+    after = flatten(element.moved(element.given_gradient(), constrained=True))[0][element.place]
+    reached = float(np.asarray(after)[element.what.index])
+    sets = ", ".join(map(str, element.scene.objective.subject_to))
+    parts = free.parts or (("from the step", free.after - free.before),)
+    return replace(
+        free, after=reached, rule=f"{free.rule},  then the nearest point that keeps {sets}", substituted="",
+        parts=(*parts, ("from the projection", reached - free.after)),
     )  # fmt: skip
 
 
-def _adam(
-    numbers: dict[str, float], decays: bool, before: float, after: float, slope: float, rate: float, mean: float,
-    square: float, t: int,
-) -> Update:  # fmt: skip
-    b1, b2, epsilon = numbers["beta1"], numbers["beta2"], numbers["epsilon"]
+def _adds_up(update: Update) -> bool:
+    """Do the parts make up the step? What is told of them is not believed, it is checked."""
+    size = max((abs(amount) for _, amount in update.parts), default=0.0)
+    rounding = 1e-12 * (abs(update.before) + size)
+    moved = update.after - update.before
+    return not update.parts or abs(sum(amount for _, amount in update.parts) - moved) <= 1e-6 * size + rounding
+
+
+@dataclass(frozen=True)
+class _Element:
+    """One element of one parameter about to be updated."""
+
+    scene: Scene
+    what: Asked
+    optimizer: Optimizer
+    treatment: Treatment
+    before: float
+    slope: float
+    share: float | None = None
+    """What the gradient was multiplied with where it was clipped as a whole."""
+
+    @property
+    def place(self) -> int:
+        return leaf_names(flatten(self.parameters)[1]).index(self.what.name)
+
+    @property
+    def parameters(self) -> Any:
+        return self.treatment.trained(self.scene.parameters)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The optimizer's numbers in force: the run's, where it was given others than the optimizer has."""
+        given = self.scene.settings or {}
+        own = {**self.optimizer.settings(), **self.treatment.settings(self.optimizer.decays)}
+        return {k: np.asarray(given.get(k, v), np.float64) for k, v in own.items()}
+
+    @property
+    def state(self) -> Any:
+        """The optimizer's state before the step: the run's own, or that of a beginning."""
+        fresh = self.optimizer.init(self.parameters)
+        if self.scene.run is None or self.scene.step is None:
+            return fresh
+        state = self.scene.run.at(self.scene.step).optimizer
+        if state.keys() != fresh.keys():  # another optimizer than the run's
+            return fresh
+        return tree_map(lambda v: v.astype(np.float64) if v.dtype.kind == "f" else v, state)
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        return {key: float(value) for key, value in self.settings.items()}
+
+    @property
+    def rate(self) -> float:
+        """η of this parameter: that of the schedule, times the parameter's factor."""
+        settings = self.settings
+        rate = self.optimizer.rate(self.state, self.scene.leaves[self.what.name], settings)
+        return float(np.asarray(rate)) * float(settings.get(f"{self.what.name}.rate", 1.0))
+
+    @property
+    def decay(self) -> float:
+        settings = self.settings
+        factor = own_decay(settings, self.what.name)
+        return float(settings["decay"]) * (1.0 if factor is None else float(factor))
+
+    def old(self, key: str) -> float:
+        return float(np.asarray(flatten(self.state[key])[0][self.place])[self.what.index])
+
+    @property
+    def time(self) -> int:
+        return int(self.state["step"]) + 1
+
+    def clipped(self) -> tuple[_Element, str]:
+        """Return the element as the optimizer behind a clipping is given it, and what is to be said of that."""
+        if isinstance(self.optimizer, ClipValue):
+            limit = self.numbers["clip_value"]
+            slope = float(np.clip(self.slope, -limit, limit))
+            said = f",  g = ∂F/∂θ clipped to ±{short(limit)}: {signed(slope)}"
+            inner, more = replace(self, optimizer=self.optimizer.optimizer, slope=slope).clipped()
+            return inner, said + more
+        if isinstance(self.optimizer, ClipNorm):
+            if self.share is not None or type(self.optimizer.optimizer) in (ClipValue, ClipNorm):
+                raise TrainingError("an update behind two clippings cannot be explained: leave out the optimizer")
+            share = float(clip_share(self.whole_gradient(), self.settings["clip_norm"]))
+            said = f",  g = {short(share)} · ∂F/∂θ (clipped to the length {short(self.numbers['clip_norm'])})"
+            inner = replace(self, optimizer=self.optimizer.optimizer, slope=share * self.slope, share=share)
+            return inner, said
+        return self, ""
+
+    def whole_gradient(self) -> Any:
+        """Return the gradient by every parameter that is trained, penalties included."""
+        leaves, structure = flatten(self.parameters)
+        return unflatten(structure, [self.scene.slope(name) for name, _ in zip(
+            leaf_names(structure), leaves, strict=True)])  # fmt: skip
+
+    def reached(self, whole: bool) -> float:
+        """Return the element after the step; an optimizer that is not known may look at the ``whole`` gradient."""
+        after = flatten(self.moved(self.given_gradient() if whole else self._alone()))[0][self.place]
+        return float(np.asarray(after)[self.what.index])
+
+    def given_gradient(self) -> Any:
+        """Return the whole gradient as the optimizer is given it: shorter, where it was clipped."""
+        gradient = self.whole_gradient()
+        return gradient if self.share is None else tree_map(lambda g: g * self.share, gradient)
+
+    def _alone(self) -> Any:
+        """Return a gradient that is 0 but for this element."""
+        leaves, structure = flatten(tree_map(np.zeros_like, self.parameters))
+        leaves[self.place] = np.array(leaves[self.place], np.float64)
+        leaves[self.place][self.what.index] = self.slope
+        return unflatten(structure, leaves)
+
+    def moved(self, gradient: Any, constrained: bool = False) -> Any:
+        """Return the trained parameters after a step along a gradient; ``constrained``: projected onto the sets."""
+        parameters, settings = self.parameters, self.settings
+        direction, metric, _ = self.optimizer.update(gradient, self.state, parameters, settings)
+        direction, metric = rated(self.treatment, direction, metric, settings)
+        after = move(parameters, direction, metric)
+        if not constrained:
+            return after
+        own, given = self.scene.objective.settings(), self.scene.settings or {}
+        numbers = {k: np.asarray(given.get(k, v), np.float64) for k, v in own.items()}
+        return project(self.scene.objective, after, metric, numbers)[0]
+
+
+def _treatment(scene: Scene) -> Treatment:
+    """Return how the parameters are trained: as in the run, or as the network's layers say."""
+    if scene.run is not None:
+        return scene.run.treatment
+    network = scene.objective.network
+    return EVEN if isinstance(network, FunctionNetwork) else Treatment.of(network, scene.x)
+
+
+Told = tuple[str, str, Parts]
+
+
+def _descent(e: _Element) -> Told:
+    if not e.numbers.get("momentum"):
+        sign = "−" if e.slope >= 0 else "+"
+        return "θ⁺ = θ − η · ∂F/∂θ", f"{short(e.before)} {sign} {short(e.rate)} × {short(abs(e.slope))}", ()
+    momentum, velocity = e.numbers["momentum"], e.old("velocity")
+    mixed = f"{short(momentum)} × {signed(velocity)} {signed(e.slope, apart=True)}"
+    rule, numbers = "θ⁺ = θ − η · v,  v = μ v + ∂F/∂θ", f"{short(e.before)} − {short(e.rate)} × ({mixed})"
+    now, earlier = -e.rate * e.slope, -e.rate * momentum * velocity
+    if isinstance(e.optimizer, SGD) and e.optimizer.nesterov:
+        rule = "θ⁺ = θ − η · (∂F/∂θ + μ v⁺),  v⁺ = μ v + ∂F/∂θ"
+        numbers = f"{short(e.before)} − {short(e.rate)} × ({signed(e.slope)} + {short(momentum)} × ({mixed}))"
+        now, earlier = (1 + momentum) * now, momentum * earlier
+    return rule, numbers, (("from this gradient", now), ("from the gradients before", earlier))
+
+
+def _adam(e: _Element) -> Told:
+    b1, b2, epsilon = e.numbers["beta1"], e.numbers["beta2"], e.numbers["epsilon"]
+    mean, square, t = e.old("mean"), e.old("square"), e.time
     one, two = 1 - b1**t, 1 - b2**t
-    new_square = b2 * square + (1 - b2) * slope**2
-    spread = float(np.sqrt(new_square / two) + epsilon)
-    mean_hat = (b1 * mean + (1 - b1) * slope) / one
-    scale = rate / spread
-    parts = [
-        ("from this gradient", -scale * (1 - b1) * slope / one),
+    spread = float(np.sqrt((b2 * square + (1 - b2) * e.slope**2) / two) + epsilon)
+    mean_hat = (b1 * mean + (1 - b1) * e.slope) / one
+    scale = e.rate / spread
+    parts: Parts = (
+        ("from this gradient", -scale * (1 - b1) * e.slope / one),
         ("from the gradients before (their mean)", -scale * b1 * mean / one),
-    ]
-    if decays:
-        parts.append(("from weight decay", -rate * numbers["decay"] * before))
-    return Update(
-        before, after, "θ⁺ = θ − η · m̂ / (√v̂ + ε),  m̂ = m/(1 − β₁ᵗ),  v̂ = v/(1 − β₂ᵗ)",
-        f"{short(before)} − {short(rate)} × {signed(mean_hat)} / {short(spread)}   (t = {t})", tuple(parts),
-    )  # fmt: skip
+    )
+    if type(e.optimizer) is AdamW:
+        parts = (*parts, ("from weight decay", -e.rate * e.decay * e.before))
+    rule = "θ⁺ = θ − η · m̂ / (√v̂ + ε),  m̂ = m/(1 − β₁ᵗ),  v̂ = v/(1 − β₂ᵗ)"
+    return rule, f"{short(e.before)} − {short(e.rate)} × {signed(mean_hat)} / {short(spread)}   (t = {t})", parts
 
 
-def settings_of(scene: Scene, optimizer: Optimizer) -> dict[str, Any]:
-    """Return the optimizer's numbers in force: the run's, where it was given others than the optimizer has."""
-    given = scene.settings or {}
-    return {k: np.asarray(given.get(k, v), np.float64) for k, v in optimizer.settings().items()}
+def _rmsprop(e: _Element) -> Told:
+    rho = e.numbers["rho"]
+    inner, root = rho * e.old("square") + (1 - rho) * e.slope**2, "√v"
+    if isinstance(e.optimizer, RMSprop) and e.optimizer.centered:
+        inner, root = max(inner - (rho * e.old("mean") + (1 - rho) * e.slope) ** 2, 0.0), "√(v − m²)"
+    spread = float(np.sqrt(inner)) + e.numbers["epsilon"]
+    share = f"{signed(e.slope)} / {short(spread)}"
+    if not e.numbers.get("momentum"):
+        return f"θ⁺ = θ − η · ∂F/∂θ / ({root} + ε)", f"{short(e.before)} − {short(e.rate)} × {share}", ()
+    momentum, velocity = e.numbers["momentum"], e.old("velocity")
+    return (
+        f"θ⁺ = θ − η · b,  b = μ b + ∂F/∂θ / ({root} + ε)",
+        f"{short(e.before)} − {short(e.rate)} × ({short(momentum)} × {signed(velocity)} + {share})",
+        (
+            ("from this gradient", -e.rate * e.slope / spread),
+            ("from the gradients before", -e.rate * momentum * velocity),
+        ),
+    )
 
 
-def state_of(scene: Scene, optimizer: Optimizer) -> Any:
-    """Return the optimizer's state before the step: the run's own, or that of a beginning."""
-    fresh = optimizer.init(scene.parameters)
-    if scene.run is None or scene.step is None:
-        return fresh
-    state = scene.run.at(scene.step).optimizer
-    if state.keys() != fresh.keys():  # another optimizer than the run's
-        return fresh
-    return tree_map(lambda v: v.astype(np.float64) if v.dtype.kind == "f" else v, state)
+def _adagrad(e: _Element) -> Told:
+    spread = float(np.sqrt(e.old("square") + e.slope**2)) + e.numbers["epsilon"]
+    numbers = f"{short(e.before)} − {short(e.rate)} × {signed(e.slope)} / {short(spread)}"
+    return "θ⁺ = θ − η · ∂F/∂θ / (√v + ε),  v = Σ (∂F/∂θ)²", numbers, ()
 
 
-def _like(parameters: Any, place: int, index: tuple[int, ...], number: float) -> Any:
-    leaves, structure = flatten(parameters)
-    zeros = [np.zeros(np.shape(leaf)) for leaf in leaves]
-    zeros[place][index] = number
-    return unflatten(structure, zeros)
+def _lion(e: _Element) -> Told:
+    """A sign cannot be split: which of two gradients made it what it is has no answer in parts."""
+    b1 = e.numbers["beta1"]
+    mixed = b1 * e.old("mean") + (1 - b1) * e.slope
+    sign = float(np.sign(mixed))
+    parts = ("from the sign of c", -e.rate * sign), ("from weight decay", -e.rate * e.decay * e.before)
+    rule = "θ⁺ = θ − η · (sign(c) + decay · θ),  c = β₁ m + (1 − β₁) ∂F/∂θ"
+    numbers = f"{short(e.before)} − {short(e.rate)} × (sign({signed(mixed)}) + {short(e.decay)} × {signed(e.before)})"
+    return rule, numbers, parts
+
+
+TELL: Mapping[type[Optimizer], Callable[[_Element], Told]] = {
+    SGD: _descent, Adam: _adam, AdamW: _adam, RMSprop: _rmsprop, Adagrad: _adagrad, Lion: _lion,
+}  # fmt: skip
+"""Of these very optimizers the parts are known; one that is made from them may step in another way."""

@@ -132,7 +132,7 @@ def _apply(
         gradient = tree_map(lambda g, more: g + more, gradient, gradient_of(value, trained))
     direction, metric, optimizer_state = optimizer.update(gradient, carry["optimizer"], trained, settings)
     direction, metric = rated(treatment, direction, metric, settings)
-    moved, converged = _project(objective, move(trained, direction, metric), metric, settings)
+    moved, converged = project(objective, move(trained, direction, metric), metric, settings)
     scope = Scope(parameters, state=carry["state"], settings=settings, training=True)
     state = {**carry["state"], **objective.network.update_state(scope, sums["statistics"], rows)}
     finite = ops.isfinite(loss)
@@ -166,7 +166,8 @@ def _side_by_side(like: Tree, *trees: Tree) -> Iterator[list[Any]]:
     yield from ([leaf] for leaf in others if leaf.type.is_float)
 
 
-def _project(objective: Objective, moved: Tree, metric: Metric, settings: Tree) -> tuple[Tree, Any]:
+def project(objective: Objective, moved: Tree, metric: Metric, settings: Tree) -> tuple[Tree, Any]:
+    """Return the nearest point of all sets in turn, in the metric of the step, and whether that was found."""
     converged: Any = make_constant(np.asarray(True))
     for i, constraint in enumerate(objective.subject_to, 1):
         if metric.kind == "unknown":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class Optimizer:
     """What every optimizer is: ``settings``, ``init`` and ``update``; ``step`` applies one update to arrays."""
 
     learning_rate: Any
+    has_steps: ClassVar[bool] = True
+    """False where it is a search of its own, which takes more than one gradient a step."""
 
     @property
     def decays(self) -> bool:
