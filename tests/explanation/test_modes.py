@@ -203,3 +203,24 @@ def test_the_update_of_a_constrained_step_is_what_the_trainer_did(optimizer: Any
         moved = sum(amount for _, amount in d.update.parts)
         assert moved == pytest.approx(d.update.after - d.update.before, rel=1e-6, abs=1e-12)
         assert "the nearest point that keeps ‖θ‖ ≤ 0.5" in str(d).replace("\n           ", " ")
+
+
+def test_rows_are_numbered_as_they_were_given() -> None:
+    """Rows of weight 0 are no part of a run, and yet the others keep their numbers."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 3)), rng.normal(size=(30, 1))
+    weight = np.ones(30)
+    weight[[0, 3, 11]] = 0.0
+    network = cr.nn.Sequential(cr.nn.Dense(4, activation="tanh"), cr.nn.Dense(1))
+    run = cr.fit(cr.Objective(network, "squared_error"), (x, y, weight), epochs=2, batch_size=10, seed=0)
+    for row in (1, 4, 29):
+        d = cr.explain(run, of="loss", rows=[row])
+        assert d.value == pytest.approx(float((run.predict(x[[row]]) - y[row])[0, 0] ** 2), rel=1e-9)
+        why = cr.explain(run, of="prediction", rows=[row])
+        assert why.value == pytest.approx(float(run.predict(x[[row]])[0, 0]), rel=1e-9)
+        assert f"row {row}" in str(why)
+    with pytest.raises(cr.ChainruleError, match="row 3 has the sample weight 0"):
+        cr.explain(run, of="loss", rows=[3])
+    d = cr.explain(run, of="output.weight[0, 0]", step=1)
+    assert not set(d.scene.rows) & {0, 3, 11}
+    np.testing.assert_array_equal(d.scene.x, x[d.scene.rows])

@@ -17,7 +17,7 @@ from chainrule.explanation.mistake import mistake_note, updated_first
 from chainrule.explanation.names import Asked, Names, asked, is_lecture, names_of
 from chainrule.explanation.numbers import signed
 from chainrule.explanation.reading import called, read_by
-from chainrule.explanation.scene import Scene, Traced, picked_rows, scene_of
+from chainrule.explanation.scene import Given, Scene, Traced, picked_rows, scene_of
 from chainrule.explanation.update import explain_update, unmoved
 from chainrule.explanation.values import explain_loss, explain_value
 from chainrule.explanation.waypoints import Trail, derivative_by, fixed
@@ -123,15 +123,18 @@ def _prediction(subject: Objective | Run, data: Any, of: str, rows: Sequence[int
     """Return why a run predicts what it does for a row of its training data, or of other data."""
     if not isinstance(subject, Run):
         raise TrainingError("a prediction is explained of a run: cr.explain(run, of='prediction', rows=[5])")
-    given = subject.training["x"] if data is None else as_input(data[0] if isinstance(data, tuple | list) else data)
     if rows is None or len(rows) != 1:
         raise TrainingError("a prediction is explained for one row: rows=[5]")
-    (row,) = picked_rows(rows, len(given))
+    if data is None:
+        given, (place,) = subject.training["x"], Given.of_run(subject).places(rows)
+    else:
+        given = as_input(data[0] if isinstance(data, tuple | list) else data)
+        (place,) = picked_rows(rows, len(given))
     base = np.asarray(np.mean(subject.training["x"], axis=0, dtype=np.float64))
-    x = np.asarray(given[row], np.float64)
+    x = np.asarray(given[place], np.float64)
     if x.shape != base.shape:
         raise TrainingError(f"the network takes rows of shape {base.shape}; this row has shape {x.shape}")
-    return explain_prediction(subject, x, base, of, int(row), len(subject.training["x"]))
+    return explain_prediction(subject, x, base, of, int(rows[0]), len(subject.training["x"]))
 
 
 def _explained(scene: Scene, of: str, optimizer: Optimizer | None, most: int, frozen: bool = False) -> Derivation:

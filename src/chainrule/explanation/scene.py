@@ -227,7 +227,7 @@ def scene_of(
         )
     if data is None:
         raise TrainingError("an objective is explained on data: cr.explain(objective, (X, y), of='…', parameters=…)")
-    given = _Rows.of(data)
+    given = Given.of(data)
     network = subject.network
     state = {} if isinstance(network, FunctionNetwork) else network.initial_state(given.x)
     return Scene(
@@ -237,7 +237,7 @@ def scene_of(
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Given:
     """Rows that count, with the numbers that they have among all rows that were given."""
 
     x: Array
@@ -247,10 +247,15 @@ class _Rows:
     """None where every row counts."""
 
     @classmethod
-    def of(cls, data: Any) -> _Rows:
+    def of(cls, data: Any) -> Given:
         rows = make_rows(data, "given")
         counted = rows["weight"] > 0
         return cls(**normalized(rows), number=None if np.all(counted) else np.flatnonzero(counted))
+
+    @classmethod
+    def of_run(cls, run: Run) -> Given:
+        """The rows that a run was trained on."""
+        return cls(run.training["x"], run.training["y"], run.training["weight"], run.counted)
 
     def places(self, rows: Any) -> Array:
         """Return where rows of these numbers are; raise TypeMismatch for those that are not there, or do not count."""
@@ -269,6 +274,10 @@ class _Rows:
         places = self.places(rows)
         return self.x[places], self.y[places], self.weight[places]
 
+    def named(self, places: Array) -> Array:
+        """Return the numbers of rows by their places."""
+        return places if self.number is None else np.asarray(self.number[places])
+
     def numbers(self, rows: Any) -> list[int] | None:
         if rows is None:
             return None if self.number is None else self.number.tolist()
@@ -286,7 +295,7 @@ def picked_rows(rows: Any, count: int) -> Array:
 
 
 def _scene_of_run(run: Run, data: Any, rows: Sequence[int] | None, step: int | None, training: bool) -> Scene:
-    given = _Rows(run.training["x"], run.training["y"], run.training["weight"]) if data is None else _Rows.of(data)
+    given = Given.of_run(run) if data is None else Given.of(data)
     if step is not None and (isinstance(step, bool) or not isinstance(step, int | np.integer)):
         raise TrainingError(f"step is {step!r}; it must be a whole number, such as step=40")
     step = None if step is None else int(step)
@@ -314,8 +323,8 @@ def _scene_of_run(run: Run, data: Any, rows: Sequence[int] | None, step: int | N
         )  # fmt: skip
     size = run.plan.batch_size
     epoch, number = divmod(step, -(-len(given.x) // size))
-    batch = run.plan.order(epoch)[number * size : (number + 1) * size]
-    chosen, positions = (batch, None) if rows is None else _within(batch, given.places(rows), step, run)
+    batch = given.named(run.plan.order(epoch)[number * size : (number + 1) * size])
+    chosen, positions = (batch, None) if rows is None else _within(batch, given.named(given.places(rows)), step, run)
     key = ops.fold(ops.fold(ops.key(run.seed), ops.stream("training")), np.uint32(step))
     return Scene(
         run.objective, moment.parameters, *given.picked(chosen), state=moment.state, settings=settings, training=True,

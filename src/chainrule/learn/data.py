@@ -93,6 +93,12 @@ def normalized(rows: Mapping[str, Array]) -> dict[str, Array]:
     return {**kept, "weight": (kept["weight"] / mean).astype(kept["x"].dtype)}
 
 
+def counted_rows(rows: Mapping[str, Array]) -> Array | None:
+    """Return the numbers, among all that were given, of the rows that ``normalized`` keeps; None where it keeps all."""
+    keep = rows["weight"] > 0
+    return None if np.all(keep) else np.flatnonzero(keep)
+
+
 def check_targets(loss: Loss, rows: Mapping[str, Array], output: Type) -> None:
     """Range-check targets once, at entry: a class number that the network has no output for is an error here.
 

@@ -34,6 +34,8 @@ class Job:
     snapshots: list[Loop]
     treatment: Treatment
     average: Average | None = None
+    counted: Any = None
+    """The numbers of the training rows among those that were given; None where all of them count."""
     notes: list[str] = field(default_factory=list)
     """What else there is to say of the run, such as why it was stopped."""
 
@@ -101,6 +103,7 @@ class Job:
             executor=self.executor,
             snapshots=self.snapshots,
             training=self.training,
+            counted=self.counted,
             validation=self.validation,
             timeline=self.timeline,
             treatment=self.treatment,

@@ -12,7 +12,7 @@ import numpy as np
 from chainrule import ops
 from chainrule.errors import TrainingError, TypeMismatch
 from chainrule.execute import Loop, Machine, Program, RowOrder, cpu_count
-from chainrule.learn.data import make_rows, normalized
+from chainrule.learn.data import counted_rows, make_rows, normalized
 from chainrule.learn.fitting import SLICE_SECONDS, interruptible
 from chainrule.learn.job import Job
 from chainrule.learn.objective import Objective
@@ -119,9 +119,10 @@ class _Family:
         base, plan = self.base, self.base.plan
         seed = entry.get("seed", base.seed)
         ops.key(seed)  # says what a seed is
-        training, validation = base.training, base.validation
+        training, validation, counted = base.training, base.validation, base.counted
         if "rows" in entry:
-            training = normalized(self._picked(entry["rows"], "rows"))
+            picked = self._picked(entry["rows"], "rows")
+            training, counted = normalized(picked), counted_rows(picked)
         if "validation_rows" in entry:
             validation = normalized(self._picked(entry["validation_rows"], "validation_rows"))
         if plan.patience is not None and validation is None:
@@ -151,6 +152,7 @@ class _Family:
             loop=loop,
             timeline=timeline,
             training=training,
+            counted=counted,
             validation=validation,
             seed=seed,
             snapshots=[loop.snapshot()],

@@ -12,7 +12,7 @@ from chainrule.errors import TraceError, TrainingError
 from chainrule.execute import Loop, Plan, RowOrder, get_executor
 from chainrule.graph import Graph, Type, as_array, flatten, leaf_names, make_graph, tree_map
 from chainrule.learn.averaging import Average, as_average
-from chainrule.learn.data import check_categories, check_targets, make_rows, normalized
+from chainrule.learn.data import check_categories, check_targets, counted_rows, make_rows, normalized
 from chainrule.learn.job import Job
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import Adam, Optimizer
@@ -94,6 +94,7 @@ def prepare(
         executor=get_executor(executor),
         timeline=timeline,
         training=training,
+        counted=counted_rows(given_rows[0]),
         validation=held,
         seed=seed,
         input=kind,

@@ -75,6 +75,8 @@ class Run:
     timeline: Timeline = field(repr=False)
     treatment: Treatment = field(repr=False)
     average: Average | None = field(default=None, repr=False)
+    counted: Array | None = field(default=None, repr=False)
+    """The numbers of the training rows among those that were given; None where all of them count."""
     notes: tuple[str, ...] = ()
     _predictor: Predictor | None = field(default=None, repr=False)
 
