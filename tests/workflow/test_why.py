@@ -161,3 +161,30 @@ def test_a_prediction_of_a_run() -> None:
     ):
         with pytest.raises(TrainingError, match=message):
             call()
+
+
+def test_wide_letters_keep_the_columns_in_line(tmp_path: Path) -> None:
+    """A Chinese letter takes two columns of a terminal."""
+    from rich.cells import cell_len
+
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame({
+        "长度是一个很长的名字用来测试": rng.normal(size=120), "色": rng.choice(["红", "绿色的"], 120),
+        "size": rng.normal(size=120),
+    }).with_columns((pl.col("size") > 0).cast(pl.String).alias("y"))  # fmt: skip
+    model = cr.workflow.train(frame, "y", options=cr.workflow.TrainOptions(epochs=3)).model
+    told = str(cr.workflow.explain_row(model, frame, 1)).splitlines()
+    head = next(line for line in told if "column" in line and "cell" in line)
+    end = cell_len(head[: head.index("part") + 4])
+    rows = [line for line in told if line.strip().startswith(("长", "色", "size", "sum"))]
+    assert len(rows) == 4
+    for line in rows:
+        place = [i for i in range(len(line) + 1) if cell_len(line[:i]) == end]
+        assert place, line
+        assert line[place[0] - 1].isdigit(), line
+
+
+def test_a_probability_near_1_is_told_by_what_it_lacks() -> None:
+    from chainrule.workflow.why import _probability
+
+    assert [_probability(p) for p in (0.5, 0.98765, 0.99999, 1.0)] == ["0.5", "0.9877", "1 − 1e-05", "1"]

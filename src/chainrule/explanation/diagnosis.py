@@ -128,7 +128,8 @@ def diagnose(run: Run, steps: Sequence[int] | None = None) -> Diagnosis:
     ]  # fmt: skip
     order = {"problem": 0, "warning": 1, "fine": 2}
     found.sort(key=lambda finding: order[finding.grade])
-    title = f"Diagnosis of a run of {run.epochs} epochs, {run.steps} steps; looked at {_steps(chosen)}"
+    epochs, many = (f"{n} {what}{'' if n == 1 else 's'}" for n, what in ((run.epochs, "epoch"), (run.steps, "step")))
+    title = f"Diagnosis of a run of {epochs}, {many}; looked at {_steps(chosen)}"
     return Diagnosis(title, tuple(found), looks)
 
 

@@ -95,7 +95,10 @@ class Run:
     def __repr__(self) -> str:
         last = self.history[-1] if self.history else {}
         losses = ", ".join(f"{k} {last[k]:.6g}" for k in ("loss", "validation_loss") if k in last)
-        return f"<run of {self.epochs} epochs, {self.steps} steps: {losses or 'no epoch finished'}; {self.message}>"
+        epochs, steps = (
+            f"{n} {what}{'' if n == 1 else 's'}" for n, what in ((self.epochs, "epoch"), (self.steps, "step"))
+        )
+        return f"<run of {epochs}, {steps}: {losses or 'no epoch finished'}; {self.message}>"
 
     @property
     def predictor(self) -> Predictor:

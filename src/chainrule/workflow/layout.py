@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from textwrap import wrap
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
+
 WIDTH = 80
 LABEL = 15
 
@@ -32,19 +34,31 @@ def columns(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
         for parts in [[cell.split("\n") for cell in row]]
         for i in range(max(map(len, parts)))
     ]
-    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    widths = [max(map(cell_len, cells)) for cells in zip(*lines, strict=True)]
     return [
         "  ".join(
-            c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))
+            padded(c, w) if i < left else padded(c, w, right=True)
+            for i, (c, w) in enumerate(zip(cells, widths, strict=True))
         ).rstrip()
         for cells in lines
     ]
 
 
+def padded(text: str, width: int, right: bool = False) -> str:
+    """Return a text filled up to so many columns of the terminal, of which some letters take two."""
+    space = " " * max(width - cell_len(text), 0)
+    return space + text if right else text + space
+
+
+def fitted(text: Any, width: int) -> str:
+    """Return a text in exactly so many columns of the terminal: cut, or filled up."""
+    return padded(short(text, width), width)
+
+
 def short(text: Any, width: int) -> str:
     """Cut a text to a width, with an ellipsis."""
     plain = printable(str(text))
-    return plain if len(plain) <= width else plain[: width - 1].rstrip() + "…"
+    return plain if cell_len(plain) <= width else set_cell_size(plain, width - 1).rstrip() + "…"
 
 
 def whole(text: Any, width: int) -> str:

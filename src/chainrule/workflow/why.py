@@ -13,6 +13,7 @@ from chainrule.explanation import Predicting, attribute
 from chainrule.files import Model
 from chainrule.table import TableEncoder
 from chainrule.table.recipes import NumberColumn, read_numbers
+from chainrule.workflow.layout import fitted
 from chainrule.workflow.predict import encoders_of, predict_values
 from chainrule.workflow.train import labeled_rows, open_table
 
@@ -54,9 +55,10 @@ class Why:
 
     def __str__(self) -> str:
         what = f"the probability of {self.predicted}" if self.is_class else f"the prediction of {self.target}"
+        sure = f", with probability {_probability(self.value)}" if self.is_class else ""
         lines = [
             f"Why this prediction: row {self.row} of {self.source}", "",
-            f"  {self.target} = {self.predicted}" + (f", with probability {self.value:.4g}" if self.is_class else ""),
+            f"  {self.target} = {self.predicted}{sure}",
             f"  base: {self.base_value:.4g}, {what} where numbers are at their median,",
             "        and no category is known", "",
             f"  {'column':<24} {'cell':<16} {'part':>10}  {'':<{BAR}} {'derivative':>12}",
@@ -67,7 +69,7 @@ class Why:
             bar = ("█" if part.part >= 0 else "░") * (round(BAR * abs(part.part) / most) if most else 0)
             slope = "" if part.slope is None else f"{part.slope:+.3g}"
             lines.append(
-                f"  {_cut(part.column, 24):<24} {_cut(part.cell, 16):<16} {part.part:>+10.4f}  {bar:<{BAR}} {slope:>12}"
+                f"  {fitted(part.column, 24)} {fitted(part.cell, 16)} {part.part:>+10.4f}  {bar:<{BAR}} {slope:>12}"
             )
         if len(order) > MOST:
             rest = sum(part.part for part in order[MOST:])
@@ -147,8 +149,10 @@ def _by_column(encoder: TableEncoder, one: Any, source: str, scale: float, parts
     return found
 
 
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
+def _probability(value: float) -> str:
+    """Return a probability in four digits; one that is nearly 1 is told by what it lacks."""
+    text = f"{value:.4g}"
+    return text if text != "1" or value >= 1 else f"1 − {1 - value:.2g}"
 
 
 @dataclass(frozen=True)
@@ -187,7 +191,7 @@ class Importance:
         for column in self.columns[:MOST]:
             mark = "" if column.low > 0 else "   may be 0"
             numbers = f"{column.growth:>+10.4g}   {column.low:>+10.4g} {column.high:>+10.4g}"
-            lines.append(f"  {_cut(column.column, 32):<32} {numbers}{mark}")
+            lines.append(f"  {fitted(column.column, 32)} {numbers}{mark}")
         if len(self.columns) > MOST:
             lines.append(f"  {len(self.columns) - MOST} other columns grow it by less")
         lines += ["", "  Columns that say the same stand in for each other: both may look unimportant."]
