@@ -142,13 +142,17 @@ def train(
     hidden: Annotated[str, typer.Option(metavar="SIZES", help="Units of the hidden layers: 64,32; or none.")] = "128",
     activation: Annotated[
         str,
-        typer.Option(metavar="NAME", help="relu, tanh, sigmoid, identity or softmax.", callback=one_of(activations)),
+        typer.Option(
+            metavar="NAME",
+            help="relu, tanh, sigmoid, gelu, silu, mish, selu, … (all: --activation ?).",
+            callback=one_of(activations),
+        ),
     ] = "relu",
     loss: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="binary_cross_entropy, softmax_cross_entropy, squared_error or half_squared_error. "
+            help="binary_cross_entropy, softmax_cross_entropy, squared_error, huber, … (all: --loss ?). "
             "[default: by the task]",
             callback=one_of(losses),
             show_default=False,
