@@ -144,7 +144,8 @@ def train(
         str,
         typer.Option(
             metavar="NAME",
-            help="relu, tanh, sigmoid, gelu, silu, mish, selu, … (all: --activation ?).",
+            help="relu, tanh, sigmoid, leaky_relu, elu, selu, gelu, gelu_tanh, silu, mish, softplus, identity, "
+            "exponential, softmax or log_softmax.",
             callback=one_of(activations),
         ),
     ] = "relu",
@@ -152,7 +153,8 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="binary_cross_entropy, softmax_cross_entropy, squared_error, huber, … (all: --loss ?). "
+            help="For classes: binary_cross_entropy, softmax_cross_entropy. For numbers, or probabilities: squared_error, "
+            "half_squared_error, absolute_error, huber, log_cosh; for numbers: quantile. "
             "[default: by the task]",
             callback=one_of(losses),
             show_default=False,

@@ -34,6 +34,6 @@ __all__ = [
     "LeakyReLU", "Loss", "Normal", "Orthogonal", "PReLU", "Parameter", "Parametric", "Periodic", "PiecewiseLinear",
     "Rated", "Residual", "Scale", "Scope", "Sequential", "TruncatedNormal", "Uniform", "activations", "as_input",
     "as_network", "as_target", "binary_cross_entropy", "choose", "from_config", "from_torch", "get_activation",
-    "get_loss", "half_squared_error", "identity", "initializers", "input_type", "loss_from", "loss_numbers", "losses", "relu",
-    "sigmoid", "softmax", "softmax_cross_entropy", "squared_error", "tanh", "to_config", "to_torch",
+    "get_loss", "half_squared_error", "identity", "initializers", "input_type", "loss_from", "loss_numbers", "losses",
+    "relu", "sigmoid", "softmax", "softmax_cross_entropy", "squared_error", "tanh", "to_config", "to_torch",
 ]  # fmt: skip

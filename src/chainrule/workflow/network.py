@@ -17,6 +17,8 @@ Array = np.ndarray[Any, Any]
 CROSS_ENTROPIES = ("binary_cross_entropy", "softmax_cross_entropy")
 OF_PROBABILITIES = ("squared_error", "half_squared_error", "absolute_error", "huber", "log_cosh")
 """Losses that may compare a probability with 0 or 1."""
+FOR_TABLES = (*CROSS_ENTROPIES, *OF_PROBABILITIES, "quantile")
+"""Losses for the target of a table: hinge gives no probabilities, poisson needs counts that are not scaled."""
 
 
 @dataclass(frozen=True)
