@@ -42,7 +42,7 @@ def test_code_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.M | re.S)
     scope: dict[str, object] = {"__name__": "page"}
     for number, block in enumerate(blocks, start=1):
-        exec(compile(block, f"{page.name}, block {number}", "exec"), scope)
+        exec(compile(block, f"{page.name}, block {number}", "exec", dont_inherit=True), scope)
     assert blocks or page.name in ("tables.md",), f"{page.name} shows no code"
 
 
@@ -63,7 +63,7 @@ def test_what_code_blocks_print_is_what_the_page_says(
     text = page.read_text(encoding="utf-8")
     scope: dict[str, object] = {"__name__": "page"}
     for block, shown in re.findall(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", text, flags=re.M | re.S):
-        exec(compile(block, page.name, "exec"), scope)
+        exec(compile(block, page.name, "exec", dont_inherit=True), scope)
         printed = capsys.readouterr().out
         if shown:
             assert compared(printed) == compared(shown)

@@ -106,8 +106,9 @@ def test_right_usage(arguments: list[str], cli: Any, tmp_path: Path) -> None:
 def test_names_in_help_are_the_names_that_are_known(cli: Any) -> None:
     """Help is written out by hand, so that it loads no network code: it must not drift."""
     from chainrule.learn import OPTIMIZERS, SCHEDULES
-    from chainrule.nn import ACTIVATIONS, LOSSES
+    from chainrule.nn import ACTIVATIONS
+    from chainrule.workflow.network import FOR_TABLES
 
     text = re.sub(r"\s+", " ", cli("train", "--help").out)
-    for known in (ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES):
+    for known in (ACTIVATIONS, FOR_TABLES, OPTIMIZERS, SCHEDULES):
         assert [name for name in known if name not in text] == []

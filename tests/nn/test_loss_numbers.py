@@ -33,6 +33,11 @@ def sigmoid(z: Decimal) -> Decimal:
     return (ONE if z >= 0 else small) / (ONE + small)
 
 
+def log_cosh(t: Decimal, z: Decimal) -> tuple[Decimal, Decimal]:
+    size = abs(z - t)
+    return log1p_exp(2 * size) - size - TWO.ln(), tanh(z - t)
+
+
 Exact = Callable[[Decimal, Decimal], tuple[Decimal, Decimal]]
 
 
@@ -85,7 +90,7 @@ CASES: dict[str, tuple[Any, Exact, tuple[float, ...]]] = {
     ),
     "huber": (losses.Huber(), huber("1"), (0.0, 1.5, -2e3)),
     "huber of 0.25": (losses.Huber(0.25), huber("0.25"), (0.0, 0.5, 37.0)),
-    "log_cosh": (losses.LogCosh(), lambda t, z: (log1p_exp(2 * abs(z - t)) - abs(z - t) - TWO.ln(), tanh(z - t)), (0.0, 0.25)),
+    "log_cosh": (losses.LogCosh(), log_cosh, (0.0, 0.25)),
     "quantile": (losses.Quantile(), pinball("0.5"), (0.0, 0.5)),
     "quantile of 0.875": (losses.Quantile(0.875), pinball("0.875"), (0.0, 0.5, -2e3)),
     "poisson": (losses.Poisson(), lambda t, z: (z.exp() - t * z, z.exp() - t), (0.0, 1.0, 7.0)),
@@ -268,7 +273,7 @@ def test_class_numbers_of_hinge_are_checked() -> None:
     objective = cr.Objective(cr.nn.Sequential(cr.nn.Dense(3)), "hinge")
     with pytest.raises(TrainingError, match="hinge: the target of row 2 is 3; targets must be 0 to 3 − 1"):
         cr.fit(objective, (np.ones((2, 2)), np.array([0, 3])), epochs=1)
-    with pytest.raises(TrainingError, match="hinge takes class numbers .* the targets are float64"):
+    with pytest.raises(TrainingError, match=r"hinge takes class numbers .* the targets are float64"):
         cr.fit(objective, (np.ones((2, 2)), np.array([0.0, 1.0])), epochs=1)
 
 
@@ -278,7 +283,7 @@ def test_class_numbers_of_hinge_are_checked() -> None:
         (lambda: losses.Huber(0.0), "huber: delta is 0.0; it must be a number greater than 0"),
         (lambda: losses.Huber("wide"), "huber: delta is 'wide'"),
         (lambda: losses.Quantile(1.0), "quantile: q is 1.0; it must be a number between 0 and 1, without them"),
-        (lambda: losses.SoftmaxCrossEntropy(1.0), "softmax_cross_entropy: smoothing is 1.0; it must be a number of at least"),
+        (lambda: losses.SoftmaxCrossEntropy(1.0), "softmax_cross_entropy: smoothing is 1.0; it must be a number of"),
         (lambda: losses.BinaryCrossEntropy(float("nan")), "binary_cross_entropy: smoothing is nan"),
         (lambda: cr.nn.get_loss(losses.Huber), "the loss is the class Huber; make one of it: cr.nn.losses.Huber()"),
         (lambda: cr.nn.get_loss("hubber"), "there is no loss 'hubber'; did you mean 'huber'?"),

@@ -289,6 +289,10 @@ def test_every_loss_of_every_task_learns(target: str, loss: str | None, layers: 
             "is for classes, and 'body_mass_g' is a number; use squared_error or hal",
         ),
         ("body_mass_g", "softmax_cross_entropy", "softmax_cross_entropy is for classes, and 'body_mass_g' is a number"),
+        ("body_mass_g", "hinge", "hinge is for classes, and 'body_mass_g' is a number"),
+        ("body_mass_g", "poisson", "poisson needs counts, and a table's target is scaled"),
+        ("species", "hinge", "hinge gives no probabilities, which the classes of 'species' need; use binary_cross"),
+        ("sex", "quantile", "quantile gives no probabilities"),
     ],
 )
 def test_losses_that_do_not_fit(target: str, loss: str, message: str) -> None:

@@ -142,13 +142,19 @@ def train(
     hidden: Annotated[str, typer.Option(metavar="SIZES", help="Units of the hidden layers: 64,32; or none.")] = "128",
     activation: Annotated[
         str,
-        typer.Option(metavar="NAME", help="relu, tanh, sigmoid, identity or softmax.", callback=one_of(activations)),
+        typer.Option(
+            metavar="NAME",
+            help="relu, tanh, sigmoid, leaky_relu, elu, selu, gelu, gelu_tanh, silu, mish, softplus, identity, "
+            "exponential, softmax or log_softmax.",
+            callback=one_of(activations),
+        ),
     ] = "relu",
     loss: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="binary_cross_entropy, softmax_cross_entropy, squared_error or half_squared_error. "
+            help="For classes: binary_cross_entropy, softmax_cross_entropy. For numbers, or probabilities: squared_error, "
+            "half_squared_error, absolute_error, huber, log_cosh; for numbers: quantile. "
             "[default: by the task]",
             callback=one_of(losses),
             show_default=False,

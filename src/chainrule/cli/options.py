@@ -111,8 +111,9 @@ def activations() -> Any:
 
 def losses() -> Any:
     from chainrule.nn import LOSSES
+    from chainrule.workflow.network import FOR_TABLES
 
-    return LOSSES
+    return [name for name in LOSSES if name in FOR_TABLES]
 
 
 def optimizers() -> Any:

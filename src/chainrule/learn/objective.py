@@ -9,7 +9,7 @@ from typing import Any
 from chainrule import ops
 from chainrule.errors import TrainingError
 from chainrule.learn.protocols import Penalty, Set
-from chainrule.nn import Layer, Loss, Scope, as_input, as_network, as_target, get_loss
+from chainrule.nn import Lambda, Layer, Loss, Scope, as_input, as_network, as_target, get_loss
 
 
 @dataclass(frozen=True, init=False)
@@ -37,15 +37,16 @@ class Objective:
 
     def _refuse_double_link(self) -> None:
         """A loss on logits applies softmax or the sigmoid itself: one more in the last layer is a classic mistake."""
-        last = list(self.network.children().values())[-1:] or [self.network]
-        activation = getattr(last[0], "activation", None)
-        if self.loss.link != "identity" and activation in ("softmax", "sigmoid"):
-            units = getattr(last[0], "units", 1)
+        last = (list(self.network.children().values())[-1:] or [self.network])[0].bare()
+        activation = getattr(last, "function" if isinstance(last, Lambda) else "activation", None)
+        if self.loss.link != "identity" and activation in ("softmax", "sigmoid", "exponential"):
+            right = f"cr.nn.Dense({getattr(last, 'units', 1)})"
+            wrong = f"cr.nn.{last}" if isinstance(last, Lambda) else f"{right[:-1]}, activation={activation!r})"
             raise TrainingError(
-                f"{self.loss.name} takes logits and applies {self.loss.link} itself; "
-                f"the last layer applies {activation} too.\n"
-                f"  wrong:  cr.nn.Dense({units}, activation={activation!r})\n"
-                f"  right:  cr.nn.Dense({units})"
+                f"{self.loss.name} takes {'logarithms of rates' if self.loss.link == 'exponential' else 'logits'} and "
+                f"applies {self.loss.link} itself; the last layer applies {activation} too.\n"
+                f"  wrong:  {wrong}\n"
+                f"  right:  {right}, and nothing after it"
             )
 
     def row_losses(self, scope: Scope, x: Any, y: Any) -> Any:

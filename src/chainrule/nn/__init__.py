@@ -25,6 +25,7 @@ from chainrule.nn.losses import (
 )  # fmt: skip
 from chainrule.nn.normalization import BatchNorm, LayerNorm
 from chainrule.nn.scope import Scope
+from chainrule.nn.torch_weights import from_torch, to_torch
 from chainrule.nn.wrappers import Columns, Frozen, Rated
 
 __all__ = [
@@ -32,7 +33,7 @@ __all__ = [
     "Declaration", "Dense", "Dropout", "Embedding", "Frozen", "FunctionNetwork", "Lambda", "Layer", "LayerNorm",
     "LeakyReLU", "Loss", "Normal", "Orthogonal", "PReLU", "Parameter", "Parametric", "Periodic", "PiecewiseLinear",
     "Rated", "Residual", "Scale", "Scope", "Sequential", "TruncatedNormal", "Uniform", "activations", "as_input",
-    "as_network", "as_target", "binary_cross_entropy", "choose", "from_config", "get_activation", "get_loss",
-    "half_squared_error", "identity", "initializers", "input_type", "loss_from", "loss_numbers", "losses", "relu",
-    "sigmoid", "softmax", "softmax_cross_entropy", "squared_error", "tanh", "to_config",
+    "as_network", "as_target", "binary_cross_entropy", "choose", "from_config", "from_torch", "get_activation",
+    "get_loss", "half_squared_error", "identity", "initializers", "input_type", "loss_from", "loss_numbers", "losses",
+    "relu", "sigmoid", "softmax", "softmax_cross_entropy", "squared_error", "tanh", "to_config", "to_torch",
 ]  # fmt: skip

@@ -91,6 +91,7 @@ ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
     "sigmoid": sigmoid,
     "tanh": tanh,
     "relu": relu,
+    "softmax": softmax,
     "leaky_relu": leaky_relu,
     "elu": elu,
     "selu": selu,
@@ -100,7 +101,6 @@ ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
     "mish": mish,
     "softplus": softplus,
     "exponential": exponential,
-    "softmax": softmax,
     "log_softmax": log_softmax,
 }
 

@@ -71,15 +71,19 @@ class Wrapper(Layer):
         return {}
 
 
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str)
+
+
 class _Training(Wrapper):
     """A wrapper that changes how parameters are trained: all of them, or those that ``only`` names."""
 
     only: str | Sequence[str] | None
 
     def _check_only(self) -> None:
-        if isinstance(self.only, list):
-            object.__setattr__(self, "only", tuple(self.only))
-        if not (self.only is None or isinstance(self.only, str) or all(isinstance(o, str) for o in self.only)):
+        only = tuple(self.only) if isinstance(self.only, list | tuple) else self.only
+        object.__setattr__(self, "only", only)
+        if not (only is None or isinstance(only, str) or (isinstance(only, tuple) and all(map(_is_name, only)))):
             raise TraceError(f"{type(self).__name__}: only is {self.only!r:.60}; give a role or names of parameters")
 
     def changed(self, parameter: Parameter) -> Parameter:
@@ -230,7 +234,11 @@ class Columns(Wrapper):
         return self.inner.forward(scope.reading(chosen), take_columns(x, chosen))
 
     def __str__(self) -> str:
-        return f"Columns({self.columns!r}, {self.inner})"
+        columns = self.columns
+        shown = f"slice({columns.start}, {columns.stop})" if isinstance(columns, slice) else str(list(columns))
+        if isinstance(columns, slice) and columns.step is not None:
+            shown = repr(columns)
+        return f"Columns({shown})" if isinstance(self.inner, Passing) else f"Columns({shown}, {self.inner})"
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ checked_index: Op = elementwise(
     "checked_index", "x low high",
     evaluate=_checked_index,
     pullback={"x": ZERO, "low": ZERO, "high": ZERO},
-    # −1 (of unsigned numbers: the largest) makes the gather that follows stop; the reference is then asked what was wrong
+    # −1 (of unsigned numbers: the largest) stops the gather that follows; the reference is then asked what was wrong
     lower=lambda b, x, low, high, layer, columns: b.select(
         b.logical_and(b.greater_equal(x, low), b.less(x, high)), x, b.subtract(b.constant(0, x), b.constant(1, x))
     ),

@@ -15,6 +15,10 @@ from chainrule.table import TargetEncoder
 
 Array = np.ndarray[Any, Any]
 CROSS_ENTROPIES = ("binary_cross_entropy", "softmax_cross_entropy")
+OF_PROBABILITIES = ("squared_error", "half_squared_error", "absolute_error", "huber", "log_cosh")
+"""Losses that may compare a probability with 0 or 1."""
+FOR_TABLES = (*CROSS_ENTROPIES, *OF_PROBABILITIES, "quantile")
+"""Losses for the target of a table: hinge gives no probabilities, poisson needs counts that are not scaled."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +35,12 @@ def choose_head(target: TargetEncoder, loss: str | None) -> Head:
     if loss is not None:
         nn.get_loss(loss)
     if target.kind == "regression":
-        if loss in CROSS_ENTROPIES:
+        if loss is not None and nn.get_loss(loss).classes:
             raise TrainingError(
                 f"{loss} is for classes, and {target.column!r} is a number; use squared_error or half_squared_error"
             )
+        if loss == "poisson":
+            raise TrainingError("poisson needs counts, and a table's target is scaled; use squared_error, or cr.fit")
         return Head(1, "identity", loss or "squared_error")
     count = len(target.classes)
     if loss in (None, *CROSS_ENTROPIES):
@@ -46,6 +52,11 @@ def choose_head(target: TargetEncoder, loss: str | None) -> Head:
             return Head(count, "identity", "softmax_cross_entropy")
         return Head(1, "identity", "binary_cross_entropy")
     assert loss is not None
+    if loss not in OF_PROBABILITIES:
+        raise TrainingError(
+            f"{loss} gives no probabilities, which the classes of {target.column!r} need; use "
+            f"{' or '.join(CROSS_ENTROPIES)}, or cr.fit"
+        )
     return Head(1, "sigmoid", loss) if count == 2 else Head(count, "softmax", loss)
 
 

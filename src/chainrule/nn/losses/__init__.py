@@ -44,13 +44,13 @@ LOSSES: Mapping[str, Loss] = {
     for loss in (
         HalfSquaredError(),
         SquaredError(),
+        BinaryCrossEntropy(),
+        SoftmaxCrossEntropy(),
         AbsoluteError(),
         Huber(),
         LogCosh(),
         Quantile(),
         Poisson(),
-        BinaryCrossEntropy(),
-        SoftmaxCrossEntropy(),
         Hinge(),
         SquaredHinge(),
     )
