@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
+from os import PathLike
+from pathlib import Path as PathOfFile
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,10 @@ from chainrule import nn, ops
 from chainrule.calculus import backward
 from chainrule.errors import TrainingError
 from chainrule.execute import REFERENCE
+from chainrule.explanation.equations import Row, Symbol, number
+from chainrule.explanation.handout import save_handout
+from chainrule.explanation.latex import latex_of
+from chainrule.explanation.mathml import mathml_of
 from chainrule.explanation.numbers import factor, short, signed
 from chainrule.explanation.paths import Paths
 from chainrule.explanation.scene import as_double
@@ -177,6 +184,34 @@ class Attribution:
             f"the parts miss it by {abs(self.missed):.0e}"
         )
         return "\n".join(lines)
+
+    check = None
+    """The parts check themselves: they add up to the difference, to within ``missed``."""
+
+    def equations(self) -> list[Row]:
+        """Return the prediction as its base and its parts, the largest first."""
+        order = sorted(range(len(self.parts)), key=lambda j: -abs(self.parts[j].part))
+        named = [(f"{self.parts[j].name} = {short(self.parts[j].value, 6)}", self.parts[j].part) for j in order[:20]]
+        if len(order) > 20:
+            named.append((f"{len(order) - 20} others", sum(self.parts[j].part for j in order[20:])))
+        base = Row((Symbol(self.title),), (number(self.base_value), Symbol("base")))
+        rows = [Row((), (number(part, signed_=True), Symbol(name)), continued=True) for name, part in named]
+        return [base, *rows, Row((), (number(self.value),))]
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
+    def latex(self) -> str:
+        """Return the sum of the parts as LaTeX, to be put into a document that loads amsmath."""
+        return latex_of(self.equations())
+
+    def mathml(self) -> str:
+        """Return the sum of the parts as MathML."""
+        return mathml_of(self.equations())
+
+    def save(self, path: str | PathLike[str]) -> PathOfFile:
+        """Write the attribution as a handout; the ending says how: .tex, .html, .md, .txt or .json."""
+        return save_handout(self, path)
 
     def to_json(self) -> dict[str, Any]:
         """Return the attribution as plain data."""

@@ -12,7 +12,7 @@ import numpy as np
 from chainrule import ops
 from chainrule.errors import TrainingError, TypeMismatch
 from chainrule.execute import Loop, Machine, Program, RowOrder, cpu_count
-from chainrule.learn.data import counted_rows, make_rows, normalized
+from chainrule.learn.data import make_rows, normalized
 from chainrule.learn.fitting import SLICE_SECONDS, interruptible
 from chainrule.learn.job import Job
 from chainrule.learn.objective import Objective
@@ -121,10 +121,10 @@ class _Family:
         ops.key(seed)  # says what a seed is
         training, validation, counted = base.training, base.validation, base.counted
         if "rows" in entry:
-            picked = self._picked(entry["rows"], "rows")
-            training, counted = normalized(picked), counted_rows(picked)
+            numbers, picked = self._picked(entry["rows"], "rows")
+            training, counted = normalized(picked), numbers[picked["weight"] > 0]
         if "validation_rows" in entry:
-            validation = normalized(self._picked(entry["validation_rows"], "validation_rows"))
+            validation = normalized(self._picked(entry["validation_rows"], "validation_rows")[1])
         if plan.patience is not None and validation is None:
             raise TrainingError(
                 "patience needs validation rows to watch: 'validation_rows' here, or validation=(Xv, yv)"
@@ -187,7 +187,8 @@ class _Family:
         self.programs.append((wanted, program))
         return program
 
-    def _picked(self, rows: Any, name: str) -> dict[str, Any]:
+    def _picked(self, rows: Any, name: str) -> tuple[Any, dict[str, Any]]:
+        """Return numbers of rows, and these rows."""
         chosen = np.asarray(rows)
         count = len(self.given["x"])
         if chosen.dtype == np.bool_:
@@ -199,7 +200,7 @@ class _Family:
         if chosen.min() < 0 or chosen.max() >= count:
             bad = chosen[(chosen < 0) | (chosen >= count)][0]
             raise TrainingError(f"{name} has {bad}; there are {count} rows (0 to {count - 1})")
-        return {k: v[chosen] for k, v in self.given.items()}
+        return chosen, {k: v[chosen] for k, v in self.given.items()}
 
 
 def _run(jobs: Sequence[Job], threads: int | None, listener: Callable[[int, int], None]) -> None:
