@@ -299,6 +299,31 @@ def test_they_are_trained_so(executor: str) -> None:
     assert run.parameters["residual1.hidden1.weight"].tobytes() == start["residual1.hidden1.weight"].tobytes()
 
 
+@dataclass(frozen=True)
+class Scaled(cr.nn.Layer):
+    """RealMLP's dense layer: x W/√k, of k inputs."""
+
+    def parameters(self, x: Any) -> Mapping[str, cr.nn.Parameter]:
+        return {"weight": cr.nn.Parameter((x.shape[-1], 1), cr.nn.Normal(1.0))}
+
+    def forward(self, scope: cr.nn.Scope, x: Any) -> Any:
+        return x @ scope["weight"] / np.sqrt(x.shape[-1])
+
+
+def test_weights_scaled_by_their_inputs_are_factors_of_rate_and_decay() -> None:
+    """What docs/networks.md says of RealMLP's layers: under AdamW both are trained to the same function."""
+    dense = cr.nn.Rated(cr.nn.Dense(1, bias=False), rate=0.5, decay=2.0)  # 4 inputs
+    w = RNG.normal(size=(4, 1))
+    outputs = [
+        cr.fit(
+            cr.Objective(network, "squared_error"), (X, X[:, 0]), parameters={"weight": start}, epochs=20, batch_size=2,
+            optimizer=cr.learn.AdamW(0.05, decay=0.1, epsilon=1e-14),
+        ).output(X)
+        for network, start in ((Scaled(), w), (dense, w / 2))
+    ]  # fmt: skip
+    np.testing.assert_allclose(outputs[1], outputs[0], rtol=1e-7, atol=1e-9)
+
+
 def test_a_whole_network_may_be_wrapped() -> None:
     inner = cr.nn.Sequential(cr.nn.Dense(3, "relu"), cr.nn.Dense(2))
     network = cr.nn.Rated(inner, rate=0.1, only="bias")
