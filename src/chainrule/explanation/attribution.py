@@ -101,6 +101,21 @@ class Predicting:
         """Return the predictions for rows, [n, outputs]."""
         return np.asarray(REFERENCE.run(self.graph, [np.asarray(x, np.float64)])[0])
 
+    @cached_property
+    def categories(self) -> list[int]:
+        """The input columns that embeddings read: between two categories there is nothing, so no line leads there."""
+        found: set[int] = set()
+        for node in self.graph.nodes:
+            if node.op.name == "checked_index":
+                columns = node.attributes["columns"]
+                if columns == ():
+                    raise TrainingError(
+                        f"the layer {node.attributes['layer']!r} reads categories that are computed from the inputs: "
+                        "between them there is no line to add derivatives up along"
+                    )
+                found |= set(range(self.width) if columns is None else columns)
+        return sorted(found)
+
     def output(self, number: int) -> Function:
         """Return one output as a function of the inputs."""
 
@@ -225,8 +240,13 @@ class Attribution:
 def attribute(
     predicting: Predicting, x: Array, base: Array, number: int, names: Sequence[str], title: str, about_base: str
 ) -> Attribution:
-    """Return why one output of a network is what it is for one row."""
+    """Return why one output of a network is what it is for one row; categories of embeddings are held at the row's."""
     function = predicting.output(number)
+    if held := predicting.categories:
+        base = base.copy()
+        base[held] = x[held]
+        listed = ", ".join(names[j] for j in held[:6]) + (", …" if len(held) > 6 else "")
+        about_base += f"; categories ({listed}) are the row's own"
     parts, missed = integrated_gradients(function, x, base)
     values, slopes = function(np.stack([base, x]))
     found = tuple(
