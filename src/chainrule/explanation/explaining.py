@@ -92,7 +92,7 @@ def explain(
         _one_of("using", using, ("old", "updated"))
         _one_of("bias", bias, ("unit", "tied", "frozen"))
         scene = scene_of(subject, data[0] if data else None, rows, step, parameters, training, bias == "tied")
-        if isinstance(subject, Run) and step is not None and rows is None and not data:
+        if isinstance(subject, Run) and step is not None and rows is None and not data and subject.optimizer.has_steps:
             optimizer = optimizer or subject.optimizer  # the very step that the run took
         if using == "updated":
             if optimizer is None:
