@@ -74,8 +74,8 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="For classes: binary_cross_entropy, softmax_cross_entropy. For numbers, or probabilities: squared_error, "
-            "half_squared_error, absolute_error, huber, log_cosh; for numbers: quantile. "
+            help="For classes: binary_cross_entropy, softmax_cross_entropy. For numbers, or probabilities: "
+            "squared_error, half_squared_error, absolute_error, huber, log_cosh; for numbers: quantile. "
             "[default: by the task]",
             callback=one_of(losses),
             show_default=False,
