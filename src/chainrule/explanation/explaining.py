@@ -94,7 +94,7 @@ def explain(
         if isinstance(subject, Run) and bias != "unit":
             raise TrainingError(f"bias={bias!r} belongs to an objective: a run has trained a bias for each unit")
         scene = scene_of(subject, data[0] if data else None, rows, step, parameters, training, bias == "tied")
-        if isinstance(subject, Run) and step is not None and rows is None and not data:
+        if isinstance(subject, Run) and step is not None and rows is None and not data and subject.optimizer.has_steps:
             optimizer = optimizer or subject.optimizer  # the very step that the run took
         if using == "updated":
             if optimizer is None:

@@ -43,7 +43,7 @@ def explain_update(scene: Scene, what: Asked, optimizer: Optimizer, slope: float
     if not optimizer.has_steps:
         raise TrainingError(
             f"{type(optimizer).__name__} searches along a line: its step is no update of one gradient that could be "
-            "split; ask for the gradient alone (rows=[…]), or explain with another optimizer"
+            "split; leave the optimizer out to explain the gradient alone"
         )
     before = float(scene.leaves[what.name][what.index])
     treatment = _treatment(scene)
@@ -54,11 +54,11 @@ def explain_update(scene: Scene, what: Asked, optimizer: Optimizer, slope: float
     tell = TELL.get(type(clipped.optimizer))
     # An optimizer that is not known may look at the whole gradient, which it clips itself.
     reached = element.reached(element.whole_gradient()) if tell is None else clipped.reached(clipped.alone())
-    parts: Parts = ()
     if tell is None:
-        rule, numbers = f"θ⁺ by {type(clipped.optimizer).__name__}", short(before)
+        told: Told = f"θ⁺ by {type(clipped.optimizer).__name__}", short(before), ()
     else:
-        rule, numbers, parts = tell(clipped)
+        told = tell(clipped)
+    rule, numbers, parts = told
     found = Update(before, reached, rule.replace("∂F/∂θ", "g") + said if said else rule, numbers, parts)
     found = found if _adds_up(found) else replace(found, parts=())
     return _projected(element, found) if scene.objective.subject_to else found

@@ -1,10 +1,12 @@
 """Learning: data, objective, optimizers, schedules, the training program, the run and its history."""
 
 from chainrule.learn.averaging import Average
+from chainrule.learn.callbacks import Every, Training
 from chainrule.learn.fitting import fit
 from chainrule.learn.many import fit_many
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import (
+    LBFGS,
     OPTIMIZERS,
     SGD,
     Adagrad,
@@ -40,6 +42,7 @@ from chainrule.learn.schedules import (
 from chainrule.learn.treatment import Treatment
 
 __all__ = [
+    "LBFGS",
     "OPTIMIZERS",
     "SCHEDULES",
     "SGD",
@@ -52,6 +55,7 @@ __all__ = [
     "Constant",
     "CosLog4",
     "Cosine",
+    "Every",
     "Exponential",
     "FlatCosine",
     "Lion",
@@ -69,6 +73,7 @@ __all__ = [
     "Run",
     "Schedule",
     "Set",
+    "Training",
     "Treatment",
     "Warmup",
     "as_schedule",

@@ -13,6 +13,8 @@ from typing import Any
 from chainrule.errors import TrainingError
 from chainrule.graph import flatten
 from chainrule.learn.averaging import Average
+from chainrule.learn.callbacks import Callback, Callbacks, Every
+from chainrule.learn.checkpoints import Folder, Keeper, open_keeper
 from chainrule.learn.job import Job
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import Optimizer
@@ -35,7 +37,7 @@ def fit(
     *,
     optimizer: Optimizer | None = None,
     epochs: int = 100,
-    batch_size: int | str = 32,
+    batch_size: int | str | None = None,
     accumulate: int = 1,
     validation: Any = None,
     patience: int | None = None,
@@ -50,6 +52,10 @@ def fit(
     tile_rows: int | None = None,
     executor: str = "native",
     progress: bool | Callable[[Report], None] = False,
+    callbacks: Sequence[Callback | Every] = (),
+    checkpoint: Folder | None = None,
+    checkpoint_every: float = 30.0,
+    resume: bool = False,
 ) -> Run:
     """Train a network: θ⁽ᵗ⁺¹⁾ = θ⁽ᵗ⁾ − η_t ∇L, over batches of rows, for so many epochs.
 
@@ -57,9 +63,10 @@ def fit(
         objective: what is to be made small (``cr.Objective(network, loss)``).
         data: ``(X, y)`` or ``(X, y, sample weights)``; X is [rows, columns]. Weights are scaled to mean 1.
         optimizer: ``cr.learn.SGD``, ``Adam`` (the default, η = 0.001), ``AdamW``, ``RMSprop``, ``Adagrad``, ``Lion``;
-            ``ClipNorm(Adam(0.001), 1.0)`` and ``ClipValue`` clip the gradient.
+            ``LBFGS`` searches along lines, one step an epoch; ``ClipNorm(Adam(0.001), 1.0)`` and ``ClipValue`` clip
+            the gradient.
         epochs: how often every row is used.
-        batch_size: rows for each step, or ``"all"``.
+        batch_size: rows for each step, or ``"all"``; 32 where nothing is said, all for ``LBFGS``.
         accumulate: add up the sums of so many batches before each step: the step of one larger batch, in less memory.
         validation: rows that are only looked at, ``(Xv, yv)``; their loss is in the history, one entry an epoch.
         patience: stop when the validation loss has not fallen for so many epochs; the best parameters are restored.
@@ -76,6 +83,11 @@ def fit(
         executor: ``"native"``: machine code, compiled for this network when the run starts; or ``"reference"``: NumPy,
             slower, the judge of the other.
         progress: True shows a live bar; a function is called with a ``Report`` every few tens of milliseconds.
+        callbacks: functions that are called with a ``Training`` at the end of every epoch, or ``Every(100, function)``
+            steps; they read everything, and can stop the run or change a setting.
+        checkpoint: a folder to write checkpoints to, about every ``checkpoint_every`` seconds, whole or not at all.
+        resume: go on from the last good checkpoint there, to the bits of the run that was never interrupted; the
+            arguments must be those of that run. Where there is none yet, the run begins at the beginning.
 
     Returns:
         A ``Run``. A learning rate that is too high does not raise: ``run.status`` is ``"non-finite"``, the last finite
@@ -114,20 +126,30 @@ def fit(
         tile_rows=tile_rows,
         executor=executor,
     )
-    with _listener(progress, job) as report:
-        drive(job, report)
+    watching = Callbacks(callbacks, job)
+    keeper = open_keeper(job, checkpoint, checkpoint_every, resume, watching.kinds)
+    watching.called_at = job.loop.step
+    try:
+        with _listener(progress, job) as report:
+            drive(job, report, watching, keeper)
+    finally:
+        keeper.close()
     return job.result()
 
 
-def drive(job: Job, report: Callable[[Report], None]) -> None:
-    """Advance a job in slices until it ends; between slices: a snapshot, a report, and a look at Ctrl-C."""
+def drive(job: Job, report: Callable[[Report], None], callbacks: Callbacks, keeper: Keeper) -> None:
+    """Advance a job in slices until it ends; between slices: callbacks, a snapshot, a report, a look at Ctrl-C.
+
+    A checkpoint is written when the callbacks of its step were called: a run that goes on from it calls the next ones.
+    """
     spacing = 1
     since = 0
     size = sum(leaf.nbytes for leaf in flatten(job.loop.kept)[0])
     most = min(MAX_SNAPSHOTS, MAX_SNAPSHOT_BYTES // max(size, 1))
     with interruptible() as interrupted:
         while job.loop.status == "running":
-            job.advance(seconds=SLICE_SECONDS)
+            job.advance(seconds=SLICE_SECONDS, until=callbacks.next_step())
+            callbacks.call()
             since += 1
             if since >= spacing and most > 1:
                 since, begun = 0, monotonic()
@@ -139,7 +161,9 @@ def drive(job: Job, report: Callable[[Report], None]) -> None:
                     spacing *= 2
             if interrupted.is_set() and job.loop.status == "running":
                 job.loop.status = "interrupted"
+            keeper.offer()
             report(job.report())
+    keeper.finish()
 
 
 @contextmanager

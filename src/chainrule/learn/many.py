@@ -26,6 +26,8 @@ from chainrule.learn.settings import changed_settings, schedules_in, with_schedu
 from chainrule.learn.timeline import Timeline
 
 OWN = ("seed", "rows", "validation_rows")
+ALONE = ("callbacks", "checkpoint", "checkpoint_every", "resume")
+"""What ``cr.fit`` takes that is of no use to many runs side by side."""
 
 
 def fit_many(
@@ -63,6 +65,9 @@ def fit_many(
     [0.001, 0.01, 0.1]
     """
     entries = _checked(settings)
+    for name in ALONE:
+        if name in options:
+            raise TrainingError(f"{name} belongs to one run: fit_many has none; call cr.fit for that run")
     patience = options.pop("patience", None)  # what to watch may come with each entry
     base = prepare(objective, data, **options)
     if patience is not None:
@@ -130,7 +135,7 @@ class _Family:
                 "patience needs validation rows to watch: 'validation_rows' here, or validation=(Xv, yv)"
             )
         count = len(training["x"])
-        whole = self.options.get("batch_size") == "all"
+        whole = self.options.get("batch_size") == "all" or not self.optimizer.has_steps
         size = count if whole else min(plan.batch_size, count)
         steps = plan.epochs * -(-count // size)
         optimizer = self.optimizer.with_total(steps)

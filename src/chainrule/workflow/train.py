@@ -156,6 +156,9 @@ def train(
     *,
     test_data: Any = None,
     progress: bool | Callable[[Report], None] = False,
+    checkpoint: str | PathLike[str] | None = None,
+    checkpoint_every: float = 30.0,
+    resume: bool = False,
 ) -> Trained:
     """Train a network on a table and score it on rows that were used for neither training nor stopping.
 
@@ -165,6 +168,8 @@ def train(
         options: see ``TrainOptions``.
         test_data: another table to test on; then no rows of ``table`` are set aside for it.
         progress: True for a live bar, or a function that is called with reports.
+        checkpoint: a folder for checkpoints, written about every ``checkpoint_every`` seconds; with ``resume`` the
+            training goes on from the last good one, as in ``cr.fit``.
 
     Raises:
         TableError, TrainingError: for a table that cannot be used, or a training that diverged.
@@ -213,6 +218,9 @@ def train(
         seed=options.seed,
         executor=options.executor,
         progress=progress,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
     )
     seconds = perf_counter() - begin
     if run.status == "non-finite":
