@@ -29,7 +29,7 @@ def write(k: Kernel, op: str, transposed: bool) -> None:
 
 
 def work_size(op: str, shape: tuple[int, int]) -> int:
-    """Return how many elements of memory to work in a kernel needs, for a matrix (or right side) of a shape; 0 is none."""
+    """Return how many elements of memory to work in a kernel needs (0 is none), by a matrix' or right side's shape."""
     m, n = shape
     if op == "solve":  # a, b and the exchanges of rows
         return m * m + m * n + m + 1
