@@ -124,7 +124,7 @@ def _of_singular_values(a: Array, value: Array) -> tuple[Array, Any, Any]:
         bound[:, j] = np.minimum(error / gap, 2.0) if gap else 2.0
         u = np.sort(np.abs(value[:m, j]))
         near = np.abs(u - 0.5 * u[-1]) < 2 * bound[0, j]  # which element is the first large one is open, so the sign is
-        open_[:, j] = bound[0, j] > 0.1 or bool(np.any(near))
+        open_[:, j] = bound[0, j] > 0.1 or bool(np.any(near)) or sigma <= 2 * error  # of σ = 0 v has a sign of its own
     bound[m], open_[m] = error, False
     return value, bound, open_
 
