@@ -58,7 +58,7 @@ def _from_the_start(begin: int, end: Dim, stride: int) -> tuple[int, Dim, int]:
     if isinstance(end, Rows):
         return 0, end, 1
     places = range(begin, end, stride)[::-1]
-    return (places.start, places.stop, places.step) if places else (0, 0, 1)
+    return (places[0], places[-1] + 1, places.step) if places else (0, 0, 1)
 
 
 def _range(x: Node, part: Any, axis: int, dim: Dim) -> tuple[int, Dim, int, bool]:
