@@ -232,7 +232,22 @@ A computation is a graph of these {count} operations. Each is one record in `src
 typed, differentiated, compiled and written. $\\bar{{y}}$ stands for the derivative of the loss by the result $y$, and
 $\\bar{{x}}$ for that by an operand $x$; a rule says how $\\bar{{x}}$ follows from $\\bar{{y}}$. Where a function has a
 kink, the convention stands beside it. Python's own numbers take the dtype of the other operands; any other mix of
-dtypes is an error that names the operand. Both executors run every operation."""
+dtypes is an error that names the operand. Both executors run every operation.
+
+```python
+import numpy as np
+import chainrule as cr
+
+
+def energy(x):  # NumPy's functions and operators make a graph of operations
+    return np.sum(np.tanh(np.sort(x) @ np.triu(np.ones((3, 3)))))
+
+
+x = np.array([0.3, -0.2, 0.1])
+print(cr.make_graph(energy, x))
+print(cr.grad(energy)(x))
+print(cr.ops.TABLE["tanh"].because)  # d(tanh x)/dx = 1 − tanh²x = 1 − y²
+```"""
 
 _KIND: Mapping[str, str] = {
     "elementwise": "One element of the result from the elements at the same place. Operands are broadcast to one shape "
