@@ -132,11 +132,23 @@ class _Step:
             loop.status, loop.problem = "converged", f"no element of the gradient is over {steepest:.3g}"
             return None
         pairs = self._pairs(here)
+        best = self._searched(here, pairs)
+        if best is None and pairs:  # what was learned of the curvature does not fit here any more
+            pairs = []
+            best = self._searched(here, pairs)
+        if best is None:
+            loop.status, loop.problem = "stuck", f"the largest element of the gradient is {steepest:.3g}"
+            return None
+        self._commit(here, best, pairs)
+        seen: _Seen = best.found
+        return seen
+
+    def _searched(self, here: _Seen, pairs: Sequence[tuple[Array, Array]]) -> Point | None:
+        """Return a lower point along the direction that the pairs tell, or None where there is none to be found."""
         direction = _direction(here.gradient, pairs)
         slope = float(here.gradient @ direction)
-        if pairs and not slope < 0.0:  # what was learned of the curvature does not fit here any more
-            pairs, direction = [], -here.gradient
-            slope = float(here.gradient @ direction)
+        if not slope < 0.0:
+            return None
         first = 1.0 if pairs else min(1.0, 1.0 / float(np.sum(np.abs(here.gradient))))
 
         def at(t: float) -> Point:
@@ -144,16 +156,12 @@ class _Step:
             with np.errstate(invalid="ignore", over="ignore"):  # a point too far is no error: the search comes back
                 return Point(t, found.value, float(found.gradient @ direction), found)
 
-        start = Point(0.0, here.value, slope, here)
         rounding = ROUNDING * here.precision * abs(here.value)
+        start = Point(0.0, here.value, slope, here)
         best = strong_wolfe(at, start, first, self.executor.evaluations, rounding)
-        flatter = float(np.max(np.abs(best.found.gradient))) < steepest
-        if not (best.value < here.value or (best.value <= here.value + rounding and flatter)):
-            loop.status, loop.problem = "stuck", f"the largest element of the gradient is {steepest:.3g}"
-            return None
-        self._commit(here, best, pairs)
-        seen: _Seen = best.found
-        return seen
+        flatter = float(np.max(np.abs(best.found.gradient))) < float(np.max(np.abs(here.gradient)))
+        lower = best.value < here.value or (best.value <= here.value + rounding and flatter)
+        return best if lower else None
 
     def _pairs(self, here: _Seen) -> list[tuple[Array, Array]]:
         """Return what is known of the curvature, oldest first: moves s, and the changes y of the gradient over them."""

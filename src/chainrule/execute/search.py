@@ -116,4 +116,4 @@ def _cubic(one: Point, other: Point, least: float, most: float) -> float:
     if below == 0.0:
         return 0.5 * (least + most)
     t = other.t - (other.t - one.t) * ((other.slope + d2 - d1) / below)
-    return min(max(t, least), most)
+    return min(max(t, least), most) if isfinite(t) else 0.5 * (least + most)
