@@ -220,9 +220,10 @@ REAL = ("epoch_loss", "epoch_count", "last_rate")
 def store(job: Job) -> tuple[dict[str, Any], dict[str, Array]]:
     """Return the state of a job as JSON data and arrays. Floats are text in base 16: every bit of them, NaN too."""
     loop = job.loop
+    values = vars(loop)
     arrays = {f"carry.{name}": value for name, value in _named(loop.carry).items()}
-    document: dict[str, Any] = {key: int(getattr(loop, key)) for key in WHOLE}
-    document |= {key: float(getattr(loop, key)).hex() for key in REAL}
+    document: dict[str, Any] = {key: int(values[key]) for key in WHOLE}
+    document |= {key: float(values[key]).hex() for key in REAL}
     document["status"] = "running" if loop.status == "interrupted" else loop.status  # Ctrl-C is no end, but a pause
     document["problem"] = loop.problem
     document["history"] = [
