@@ -43,7 +43,6 @@ ONLY_IMPORTERS = {
     "typer": "cli",
     "polars": "table workflow",
     "sklearn": "estimators",
-    "scipy": "estimators",
 }
 
 

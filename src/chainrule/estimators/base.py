@@ -1,47 +1,64 @@
-"""What NetworkClassifier and NetworkRegressor share: from the constructor's words to a training, and back."""
+"""What NetworkClassifier and NetworkRegressor share: rows in, a training, and what it leaves behind."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import fields, is_dataclass, replace
-from numbers import Integral, Real
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
-from chainrule import nn
 from chainrule.errors import TableError, TrainingError
+from chainrule.estimators import settings
 from chainrule.estimators.callbacks import CallbackSupportMixin, Hooks
-from chainrule.estimators.defaults import SMALL, Choices, choices
+from chainrule.estimators.defaults import SMALL, Choices
 from chainrule.estimators.inputs import InputEncoder, column_names, read_inputs
 from chainrule.execute import Loop
-from chainrule.learn import AdamW, Objective, Optimizer, Predictor, get_optimizer, get_schedule
+from chainrule.learn import Objective, Predictor, Run
 from chainrule.learn.fitting import Job, drive, prepare
-from chainrule.learn.optimizers import DEFAULT_RATES
 from chainrule.learn.progress import show_progress
-from chainrule.workflow.network import build_objective, choose_head, encode_target
+from chainrule.workflow.network import Head, build_objective, choose_head, encode_target
 from chainrule.workflow.split import split_rows
 
 Array = np.ndarray[Any, Any]
+Part = tuple[Array, Array, Array]
 CARRIED = ("parameters", "state", "optimizer", "clock")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that count: X as ``read_inputs`` gives it, y as an array, and a weight over 0 for each."""
+
+    x: Any
+    y: Array
+    weight: Array
+
+    def __len__(self) -> int:
+        return len(self.y)
 
 
 class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A network behind scikit-learn's face; a subclass says what y is and what is predicted."""
 
+    target_: Any
+    run_: Run
+    _carry: dict[str, Any] | None
+
     def _read_target(self, y: Any) -> Array:
+        """Return y as an array of labels or numbers."""
         raise NotImplementedError
 
     def _fit_target(self, y: Array, weight: Array, classes: Any = None) -> Any:
+        """Return what encodes y, fitted on these rows."""
         raise NotImplementedError
 
     def _class_weights(self, y: Array, weight: Array) -> Array:
+        """Return the weights that the loss takes."""
         return weight
 
     def __sklearn_tags__(self) -> Any:
@@ -53,121 +70,86 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
 
     def __getstate__(self) -> Any:
         """A run holds the training rows and an executor: it stays here when the estimator goes elsewhere."""
-        state = dict(super().__getstate__())
-        state.pop("run_", None)
-        return state
+        return {name: value for name, value in super().__getstate__().items() if name != "run_"}
 
     def __getattr__(self, name: str) -> Any:
         if name == "run_" and "predictor_" in self.__dict__:
             raise AttributeError(
-                "run_ is not part of a copy or pickle of an estimator, since it holds the training rows; history_, "
+                "run_ is no part of a copy or pickle of an estimator, since it holds the training rows; history_, "
                 "parameters_ and chosen_ are"
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    # fit
-
-    def _fit(self, x: Any, y: Any, sample_weight: Any, validation_data: Any) -> Any:
+    def _fit(self, x: Any, y: Any, sample_weight: Any, validation_data: Any) -> None:
         again = self.warm_start and hasattr(self, "predictor_")
-        if y is None:
-            raise TableError(f"{type(self).__name__}.fit requires y to be passed, but the target y is None")
-        inputs, target, weight = self._rows(x, y, sample_weight, reset=not again)
-        keep = np.flatnonzero(weight > 0)
-        inputs, target, weight = _at(inputs, keep), target[keep], weight[keep]
-        if len(keep) < 2:
-            raise TableError("a network cannot learn from one sample (n_samples=1); give at least two rows that count")
-        goal = self.target_ if again else self._fit_target(target, weight)
-        encoded, seed = goal.encode(target), self._seed()
-        chosen = self._choose(len(keep), validation_data is not None)
-        training, held = self._split(len(keep), encoded, goal.kind, chosen, validation_data is not None, seed)
-        if not again:
-            self.encoder_ = InputEncoder.fit(inputs, column_names(self), training, weight[training])
-            self.target_ = (
-                goal
-                if len(training) == len(keep)
-                else self._fit_target(target[training], weight[training], getattr(goal, "classes", None))
-            )
-            encoded = self.target_.encode(target)
-        dtype = np.float64 if chosen.batch_size == "all" and len(keep) <= SMALL else np.float32
-        objective = self._objective(chosen)
-        counts = self._class_weights(target, weight)
-        matrix = self.encoder_.transform(inputs)
-
-        def part(rows: Array) -> tuple[Array, Array, Array]:
-            return self._part(matrix[rows], encoded[rows], counts[rows], dtype)
-
-        watched = part(held) if len(held) else None
+        rows = self._rows(x, y, sample_weight, reset=not again)
+        chosen = settings.choices(self, len(rows), validation_data is not None)
+        seed = settings.seed(self.random_state)
+        training, held = self._prepare(rows, chosen, again, validation_data is not None, seed)
+        dtype = _dtype(chosen, len(rows))
+        parts = self._parts(rows, dtype, training, held)
         if validation_data is not None:
-            watched = self._validation(validation_data, dtype)
+            parts[1] = self._validation(validation_data, dtype)
         job = prepare(
-            objective,
-            part(training),
-            optimizer=self._optimizer(chosen),
+            self._objective(chosen),
+            parts[0],
+            optimizer=settings.optimizer(self, chosen),
             epochs=chosen.epochs,
             batch_size=chosen.batch_size,
-            validation=watched,
+            validation=parts[1],
             patience=chosen.patience if chosen.early_stopping else None,
             seed=seed,
             executor=self.executor,
         )
         if again:
-            _continue(job, {"parameters": self.parameters_, "state": self.state_})
-        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        hooks = Hooks(self, chosen.epochs, {"X": x, "y": y, "metadata": weights})
+            _go_on(job, {"parameters": self.parameters_, "state": self.state_})
+        data = {"X": x, "y": y, "metadata": {} if sample_weight is None else {"sample_weight": sample_weight}}
+        hooks = Hooks(self, job.plan.epochs, data)
+        self._train(job, hooks)
         self.chosen_ = chosen.to_dict()
-        self._run(job, hooks)
-        self.history_ = self.run_.history
-        self._told()
-        hooks.end(lambda: {name: value for name, value in vars(self).items() if name.endswith("_")})
-        return self
+        self._seed, self._calls, self._carry = seed, 1, None
+        self._tell(self.run_.history)
+        hooks.end(lambda: self._would_be(self.run_))
 
-    def _partial_fit(self, x: Any, y: Any, sample_weight: Any, classes: Any = None) -> Any:
+    def _partial_fit(self, x: Any, y: Any, sample_weight: Any, classes: Any = None) -> None:
         first = not hasattr(self, "predictor_")
         if self.early_stopping is True:
-            raise TrainingError("partial_fit has no end to stop early at: set early_stopping=False")
-        inputs, target, weight = self._rows(x, y, sample_weight, reset=first)
-        keep = np.flatnonzero(weight > 0)
-        inputs, target, weight = _at(inputs, keep), target[keep], weight[keep]
+            raise TrainingError("partial_fit has no end to stop before: set early_stopping=False")
+        rows = self._rows(x, y, sample_weight, reset=first, least=2 if first else 1)
         if first:
-            self.target_ = self._fit_target(target, weight, classes)
-            self.encoder_ = InputEncoder.fit(inputs, column_names(self), np.arange(len(keep)), weight)
-            self.history_, self._passes, self._carry = [], 0, None
-            chosen = replace(self._choose(len(keep), False), early_stopping=False, epochs=1)
-            chosen = replace(chosen, schedule="constant" if self.schedule == "auto" else chosen.schedule)
+            self.target_ = self._fit_target(rows.y, rows.weight, classes)
+            self.encoder_ = InputEncoder.fit(rows.x, column_names(self), np.arange(len(rows)), rows.weight)
+            chosen = replace(settings.choices(self, len(rows), False), early_stopping=False, epochs=1)
+            if self.schedule == "auto":  # nobody knows how many calls will follow
+                chosen = replace(chosen, schedule="constant")
             self.chosen_ = chosen.to_dict()
-        elif classes is not None and not np.array_equal(np.unique(classes), self.target_.classes):
-            raise TableError(f"classes are {np.unique(classes)}; they were {self.target_.classes} in the first call")
-        elif hasattr(self.target_, "widened"):
-            self.target_ = self.target_.widened(target)
+            self._seed, self._calls = settings.seed(self.random_state), 0
+        else:
+            self._fits(rows.y, classes)
         chosen = Choices(**self.chosen_)
-        encoded = self.target_.encode(target)
-        dtype = (
-            self.parameters_["output.weight"].dtype
-            if not first
-            else (np.float64 if chosen.batch_size == "all" else np.float32)
-        )
+        dtype = _dtype(chosen, len(rows)) if first else np.dtype(self.predictor_.arrays[0].dtype)
         job = prepare(
             self._objective(chosen),
-            self._part(self.encoder_.transform(inputs), encoded, self._class_weights(target, weight), dtype),
-            optimizer=self._optimizer(chosen),
+            self._parts(rows, dtype, np.arange(len(rows)))[0],
+            optimizer=settings.optimizer(self, chosen),
             epochs=1,
             batch_size=chosen.batch_size,
-            seed=(self._seed() + getattr(self, "_passes", 0)) % 2**32,
-            parameters=None if first else self.parameters_,
+            seed=(self._seed + self._calls) % 2**32,
             executor=self.executor,
         )
         if not first:
-            carried = getattr(self, "_carry", None) or {"parameters": self.parameters_, "state": self.state_}
-            _continue(job, carried)
-        self._run(job, None)
+            known = {"parameters": self.parameters_, "state": self.state_}
+            _go_on(job, self._carry or known)
+        self._train(job, None)
+        self._calls += 1
         self._carry = {name: job.loop.carry[name] for name in CARRIED}
-        self._passes = getattr(self, "_passes", 0) + 1
-        self.history_ = [*self.history_, *({**e, "epoch": len(self.history_) + 1} for e in self.run_.history)]
-        self._told()
-        return self
+        before = [] if first else self.history_
+        self._tell([*before, *({**entry, "epoch": len(before) + 1} for entry in self.run_.history)])
 
-    def _rows(self, x: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Array, Array]:
-        """Return X as ``read_inputs`` gives it, y as an array, and a weight for each row."""
+    def _rows(self, x: Any, y: Any, sample_weight: Any, reset: bool, least: int = 2) -> Rows:
+        """Return the rows that count, of what a user gave."""
+        if y is None:
+            raise TableError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         inputs = read_inputs(self, x, reset)
         target = self._read_target(y)
         try:
@@ -175,155 +157,119 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
             weight = _check_sample_weight(sample_weight, target, dtype=np.float64, ensure_non_negative=True)
         except ValueError as error:
             raise TableError(str(error)) from None
-        return inputs, target, np.asarray(weight)
+        keep = np.flatnonzero(weight > 0)
+        if len(keep) < least:
+            raise TableError(
+                f"a network cannot learn from {len(keep)} sample (n_samples={len(keep)}); give at least {least} rows "
+                "whose weight is not 0"
+            )
+        return (
+            Rows(inputs, target, weight) if len(keep) == len(weight) else Rows(inputs[keep], target[keep], weight[keep])
+        )
 
-    def _part(self, x: Array, y: Array, weight: Array, dtype: Any) -> tuple[Array, Array, Array]:
-        """Return rows in the form that the objective reads."""
-        y = encode_target(self._head(), self.target_.kind, y)
-        return x.astype(dtype), y if y.dtype.kind == "i" else y.astype(dtype), weight
+    def _prepare(
+        self, rows: Rows, chosen: Choices, again: bool, has_validation: bool, seed: int
+    ) -> tuple[Array, Array]:
+        """Fit the encoders, on training rows only; return the rows that train and those that are watched."""
+        if again:
+            self._fits(rows.y)
+        else:
+            self.target_ = self._fit_target(rows.y, rows.weight)
+        training, held = np.arange(len(rows)), np.arange(0)
+        if chosen.early_stopping and not has_validation:
+            share = float(self.validation_fraction)
+            if round(share * len(rows)) < 1 or len(rows) - round(share * len(rows)) < 2:
+                raise TrainingError(
+                    f"early_stopping would set aside {share:g} of {len(rows)} rows, which is too few; give more rows, "
+                    "or validation_data, or early_stopping=False"
+                )
+            labels = self.target_.encode(rows.y) if self.target_.kind in ("binary", "multiclass") else None
+            split = split_rows(len(rows), labels, share, 0.0, seed)
+            training, held = split.training, split.validation
+        if not again:
+            weight = rows.weight[training]
+            self.encoder_ = InputEncoder.fit(rows.x, column_names(self), training, weight)
+            if len(held) and self.target_.kind == "regression":
+                self.target_ = self._fit_target(rows.y[training], weight)
+        return training, held
 
-    def _validation(self, data: Any, dtype: Any) -> tuple[Array, Array, Array]:
+    def _fits(self, y: Array, classes: Any = None) -> None:
+        """Further rows of a target that is known: of the same classes, or a range that may grow."""
+        if classes is not None and not np.array_equal(np.unique(classes), self.target_.classes):
+            raise TableError(f"classes are {np.unique(classes)}; in the first call they were {self.target_.classes}")
+        self.target_.encode(y)
+        if self.target_.kind == "regression":
+            self.target_ = self.target_.widened(y)
+
+    def _parts(self, rows: Rows, dtype: Any, *places: Array) -> list[Part | None]:
+        """Return rows in the form that the objective reads, cut into parts; an empty part is None."""
+        x = self.encoder_.transform(rows.x)
+        y = encode_target(self._head(), self.target_.kind, self.target_.encode(rows.y))
+        y = y if y.dtype.kind == "i" else y.astype(dtype)
+        weight = self._class_weights(rows.y, rows.weight)
+        return [(x[at].astype(dtype), y[at], weight[at]) if len(at) else None for at in places]
+
+    def _validation(self, data: Any, dtype: Any) -> Part | None:
         if not isinstance(data, tuple | list) or len(data) not in (2, 3):
             raise TrainingError("validation_data must be (X, y), or (X, y, sample weights)")
-        inputs, target, weight = self._rows(data[0], data[1], data[2] if len(data) == 3 else None, reset=False)
-        encoded = self.target_.encode(target)
-        return self._part(self.encoder_.transform(inputs), encoded, self._class_weights(target, weight), dtype)
+        rows = self._rows(data[0], data[1], data[2] if len(data) == 3 else None, reset=False, least=1)
+        return self._parts(rows, dtype, np.arange(len(rows)))[0]
 
-    def _seed(self) -> int:
-        if isinstance(self.random_state, Integral):
-            return int(self.random_state) % 2**32
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
-
-    def _choose(self, rows: int, has_validation: bool) -> Choices:
-        """Return the settings in force, and say what is wrong with those that were given."""
-        names = [field.name for field in fields(Choices)]
-        chosen = choices(rows, hasattr(self, "class_weight"), {name: getattr(self, name) for name in names})
-        if has_validation and self.early_stopping == "auto":
-            chosen = replace(chosen, early_stopping=True)
-        if isinstance(chosen.early_stopping, str):
-            raise TrainingError(f"early_stopping is {chosen.early_stopping!r}; it is True, False or 'auto'")
-        for name, least in (("dropout", "at least 0 and less than 1"), ("weight_decay", "at least 0")):
-            value = getattr(chosen, name)
-            good = isinstance(value, Real) and value >= 0 and (name != "dropout" or value < 1)
-            if not good:
-                raise TrainingError(f"{name} is {value!r}; it must be a number of {least}, or 'auto'")
-        if not isinstance(self.validation_fraction, Real) or not 0 < self.validation_fraction < 1:
-            raise TrainingError(f"validation_fraction is {self.validation_fraction!r}; it must lie between 0 and 1")
-        return chosen
-
-    def _split(
-        self, count: int, encoded: Array, kind: str, chosen: Choices, has_validation: bool, seed: int
-    ) -> tuple[Array, Array]:
-        """Return the rows that train and those that are watched."""
-        everything = np.arange(count)
-        if not chosen.early_stopping or has_validation:
-            return everything, everything[:0]
-        labels = encoded if kind in ("binary", "multiclass") else None
-        if count < 5 or not round(self.validation_fraction * count):
-            raise TrainingError(
-                f"early_stopping would set aside {self.validation_fraction:g} of {count} rows, which is too few; give "
-                "more rows, or validation_data, or early_stopping=False"
-            )
-        split = split_rows(count, labels, float(self.validation_fraction), 0.0, seed)
-        return split.training, split.validation
-
-    def _head(self) -> Any:
+    def _head(self) -> Head:
         return choose_head(self.target_.kind, self.target_.outputs, self.loss, "y")
 
     def _objective(self, chosen: Choices) -> Objective:
-        return build_objective(self._head(), _layers(chosen.hidden_layer_sizes), self.activation, float(chosen.dropout))
+        hidden = settings.layers(chosen.hidden_layer_sizes)
+        return build_objective(self._head(), hidden, self.activation, float(chosen.dropout))
 
-    def _optimizer(self, chosen: Choices) -> Optimizer:
-        """Return the optimizer with its learning rate and weight decay."""
-        given = self.optimizer
-        if isinstance(given, Optimizer):
-            for name in ("learning_rate", "schedule", "weight_decay"):
-                if getattr(self, name) != "auto":
-                    raise TrainingError(f"{name} is given twice: leave it out, and set it in the optimizer: {given!r}")
-            return given
-        rate = chosen.learning_rate
-        if self.learning_rate == "auto" and given not in ("adam", "adamw"):
-            rate = DEFAULT_RATES.get(given, rate)
-        made = get_optimizer(given, get_schedule(chosen.schedule, rate) if isinstance(rate, Real) else rate)
-        decay = float(chosen.weight_decay)
-        if given == "adam" and decay:
-            return AdamW(made.learning_rate, decay=decay)
-        if is_dataclass(made) and any(field.name == "decay" for field in fields(made)):
-            return replace(made, decay=decay)  # type: ignore[return-value]
-        if self.weight_decay not in ("auto", 0):
-            raise TrainingError(f"the optimizer {given!r} has no weight decay; use 'adam' or 'adamw'")
-        return made
-
-    def _run(self, job: Job, hooks: Hooks | None) -> None:
-        """Train, and keep what predicts."""
-        shown = show_progress(job.total_steps, job.validation is not None) if self.verbose else nullcontext(None)
-        with shown as listener:
+    def _train(self, job: Job, hooks: Hooks | None) -> None:
+        """Run a job to its end, and keep what predicts."""
+        with show_progress(job.total_steps, job.validation is not None) if self.verbose else nullcontext() as listener:
             report = listener or (lambda report: None)
             if hooks is not None and hooks.wanted:
-                hooks.drive(job, report, self._as_if_done)
+                hooks.drive(job, report, lambda: self._would_be(job.result()))
             else:
                 drive(job, report)
-        self.run_ = run = job.result()
-        self._keep(run)
-        if run.status == "non-finite":
-            warnings.warn(f"{type(self).__name__}: {run.message}", ConvergenceWarning, stacklevel=4)
+        self.run_ = job.result()
+        for name, value in self._would_be(self.run_).items():
+            setattr(self, name, value)
+        if self.run_.status == "non-finite":
+            warnings.warn(f"{type(self).__name__}: {self.run_.message}", ConvergenceWarning, stacklevel=4)
 
-    def _keep(self, run: Any) -> None:
-        self.parameters_, self.state_ = run.parameters, run.state
-        self.predictor_: Predictor = run.predictor
+    def _would_be(self, run: Run) -> dict[str, Any]:
+        """Return the attributes of an estimator whose training is this run."""
+        made: dict[str, Any] = {"parameters_": run.parameters, "state_": run.state}
+        predictor: Predictor = run.predictor
+        made |= {"predictor_": predictor, "encoder_": self.encoder_, "target_": self.target_}
+        return made | ({"classes_": self.target_.classes} if self.target_.kind != "regression" else {})
 
-    def _as_if_done(self, job: Job) -> dict[str, Any]:
-        run = job.result()
-        return {
-            "encoder_": self.encoder_, "target_": self.target_, "predictor_": run.predictor,
-            "parameters_": run.parameters, "state_": run.state,
-            **({"classes_": self.target_.classes} if hasattr(self.target_, "classes") else {}),
-        }  # fmt: skip
-
-    def _told(self) -> None:
+    def _tell(self, history: list[dict[str, float]]) -> None:
         """Set the attributes that tell how the training went."""
-        run = self.run_
-        self.n_iter_ = len(self.history_)
+        self.history_ = history
+        self.n_iter_ = len(history)
         self.n_outputs_ = self.target_.outputs
-        self.loss_ = self.history_[-1]["loss"] if self.history_ else float("nan")
-        self.best_epoch_ = run.best_epoch
-        watched = [entry["validation_loss"] for entry in self.history_ if "validation_loss" in entry]
+        self.loss_ = history[-1]["loss"] if history else float("nan")
+        self.best_epoch_ = self.run_.best_epoch
+        watched = [entry["validation_loss"] for entry in history if "validation_loss" in entry]
         self.best_validation_loss_ = min(watched) if watched else None
-
-    # predict
 
     def _predicted(self, x: Any, output: bool = False) -> Array:
         check_is_fitted(self, "predictor_")
         matrix = self.encoder_.transform(read_inputs(self, x, reset=False))
-        return self.predictor_.output(matrix) if output else self.predictor_.predict(matrix)
+        found: Array = self.predictor_.output(matrix) if output else self.predictor_.predict(matrix)
+        return found
 
 
-def _layers(sizes: Any) -> list[Any]:
-    """Return sizes and layers as a list: one number, one layer, or a sequence of them."""
-    if isinstance(sizes, nn.Sequential):
-        return list(sizes.layers)
-    if isinstance(sizes, nn.Layer | Integral):
-        sizes = [sizes]
-    if not isinstance(sizes, list | tuple | np.ndarray):
-        raise TrainingError(f"hidden_layer_sizes is {sizes!r}; give sizes such as (64, 32), layers, or 'auto'")
-    parts: list[Any] = []
-    for part in sizes:
-        if isinstance(part, nn.Layer):
-            parts.append(part)
-        elif isinstance(part, Integral) and not isinstance(part, bool) and part >= 1:
-            parts.append(int(part))
-        else:
-            raise TrainingError(f"hidden_layer_sizes holds {part!r}; it takes whole numbers of at least 1, and layers")
-    return parts
+def _dtype(chosen: Choices, rows: int) -> Any:
+    """Double precision where each step uses all of a few rows, so that nothing depends on their order."""
+    return np.float64 if chosen.batch_size == "all" and rows <= SMALL else np.float32
 
 
-def _at(inputs: Any, rows: Array) -> Any:
-    if len(rows) == len(inputs):
-        return inputs
-    return inputs[rows]
-
-
-def _continue(job: Job, carried: Mapping[str, Any]) -> None:
+def _go_on(job: Job, carried: Mapping[str, Any]) -> None:
     """Let a job go on from what an earlier one carried: parameters, running statistics, the optimizer's moments."""
+    if {k: np.shape(v) for k, v in job.loop.carry["parameters"].items()} != {
+        k: np.shape(v) for k, v in carried["parameters"].items()
+    }:
+        raise TrainingError("the network has other layers than the one to go on from; set warm_start=False")
     job.loop = Loop({**job.loop.carry, **carried})
     job.snapshots[:] = [job.loop.snapshot()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import sklearn
 
@@ -11,8 +11,11 @@ from chainrule.errors import TrainingError
 from chainrule.learn import Report
 from chainrule.learn.fitting import Job
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
 try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
+    from sklearn.callback import CallbackSupportMixin as CallbackSupportMixin
+    from sklearn.callback import with_callbacks as _managed
 except ImportError:
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
@@ -25,9 +28,14 @@ except ImportError:
                 "verbose=1 shows the progress of a training with any version"
             )
 
-    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the method as it is."""
+    def _managed(method: Any) -> Any:
         return method
+
+
+def with_callbacks(method: Method) -> Method:
+    """Return a ``fit`` at whose end, good or bad, scikit-learn's callbacks are torn down."""
+    managed: Method = _managed(method)
+    return managed
 
 
 class Hooks:
@@ -50,7 +58,7 @@ class Hooks:
         """Is anybody listening?"""
         return self.context is not None and bool(getattr(self.estimator, "_skl_callbacks", ()))
 
-    def drive(self, job: Job, report: Callable[[Report], None], fitted: Callable[[Job], dict[str, Any]]) -> None:
+    def drive(self, job: Job, report: Callable[[Report], None], fitted: Callable[[], dict[str, Any]]) -> None:
         """Advance a job epoch by epoch; ``fitted`` gives the attributes of an estimator that would stop there."""
         while job.loop.status == "running":
             epoch = self.context.subcontext(task_name="epoch")
@@ -58,9 +66,7 @@ class Hooks:
             until = (job.loop.epoch + 1) * job.steps_per_epoch
             job.executor.advance(job.program, job.plan, job.loop, job.arrays, job.training, job.validation, until=until)
             report(job.report())
-            stop = epoch.call_on_fit_task_end(
-                estimator=self.estimator, **self.data, reconstruction_attributes=lambda: fitted(job)
-            )
+            stop = epoch.call_on_fit_task_end(estimator=self.estimator, **self.data, reconstruction_attributes=fitted)
             if stop and job.loop.status == "running":
                 job.loop.status = "interrupted"
 

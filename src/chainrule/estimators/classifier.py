@@ -80,7 +80,6 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             TableError: X or y that cannot be used; TrainingError: settings that cannot.
         """
         self._fit(X, y, sample_weight, validation_data)
-        self.classes_ = self.target_.classes
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> NetworkClassifier:
@@ -90,7 +89,6 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         (those of the first rows if it is None).
         """
         self._partial_fit(X, y, sample_weight, classes)
-        self.classes_ = self.target_.classes
         return self
 
     def predict(self, X: Any) -> Array:
@@ -106,7 +104,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         return probabilities
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Return the logarithms of the probabilities; from logits, so that they stay finite, where the loss has them."""
+        """Return the logarithms of the probabilities; they stay finite where the loss is a cross-entropy."""
         return self._log_probabilities(X)[0]
 
     def decision_function(self, X: Any) -> Array:

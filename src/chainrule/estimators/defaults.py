@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 SMALL = 1_000
-"""Up to so many rows each step uses all of them, in double precision: then weights are exactly repetitions."""
-LARGE = 20_000
-"""From so many rows on some are set aside, to stop when the loss on them no longer falls."""
+"""Up to so many rows each step uses all of them, in double precision: then a weight is exactly a repetition."""
+LARGE = 8_000
+"""From so many rows on some are set aside, to stop when the loss on them no longer falls (numbers: from 4,000 on)."""
 
 
 @dataclass(frozen=True)
@@ -27,29 +26,32 @@ class Choices:
     patience: int
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Return the settings by name."""
+        return {**asdict(self), "hidden_layer_sizes": self.hidden_layer_sizes}
+
+
+#                    hidden       η     schedule  epochs  batch  dropout  decay  early  patience
+SETTINGS: dict[str, tuple[tuple[int, Choices], ...]] = {
+    "classes": (
+        (SMALL, Choices((64,), 0.01, "cosine", 300, "all", 0.0, 1.0, False, 50)),
+        (LARGE, Choices((256,), 0.01, "cosine", 30, 128, 0.2, 1.0, False, 20)),
+        (2**63, Choices((256, 128), 0.003, "cosine", 60, 128, 0.1, 0.1, True, 10)),
+    ),
+    "numbers": (
+        (SMALL, Choices((64,), 0.01, "cosine", 300, "all", 0.0, 1.0, False, 50)),
+        (LARGE // 2, Choices((256,), 0.003, "cosine", 60, 64, 0.0, 0.3, False, 20)),
+        (LARGE, Choices((128, 128), 0.003, "cosine", 100, 64, 0.0, 0.3, True, 20)),
+        (2**63, Choices((128, 128), 0.003, "cosine", 60, 128, 0.0, 0.3, True, 12)),
+    ),
+}
+"""For classes and numbers, the settings up to a number of training rows."""
 
 
 def automatic(rows: int, classification: bool) -> Choices:
-    """Return the settings for a number of training rows.
+    """Return the settings for a number of rows.
 
     >>> automatic(150, True).batch_size, automatic(50_000, True).early_stopping
     ('all', True)
     """
-    if rows <= SMALL:
-        return Choices((64,), 0.01, "cosine", 300, "all", 0.0, 0.1, False, 50)
-    middle = Choices((256, 256), 2e-3, "cosine", 60, 64, 0.1, 0.02, False, 10)
-    if rows < LARGE:
-        return middle
-    return replace(middle, batch_size=256, epochs=40, early_stopping=True)
-
-
-def choices(rows: int, classification: bool, given: Mapping[str, Any]) -> Choices:
-    """Return the settings that were given, and for those that are "auto" what fits the number of rows."""
-    chosen = automatic(rows, classification)
-    own = {
-        f.name: given[f.name]
-        for f in fields(Choices)
-        if not (isinstance(given[f.name], str) and given[f.name] == "auto")
-    }
-    return replace(chosen, **own)
+    steps = SETTINGS["classes" if classification else "numbers"]
+    return next(found for most, found in steps if rows <= most)

@@ -35,19 +35,30 @@ class InputEncoder:
     @classmethod
     def fit(cls, x: Any, names: Iterable[str], rows: Array, weight: Array | None) -> InputEncoder:
         """Return the encoder of what ``read_inputs`` gave; ``rows`` are those that train, ``weight`` is theirs."""
-        if isinstance(x, np.ndarray):
-            return cls(tuple(names), None, MatrixEncoder.fit(x[rows], weight))
+        numbers = _numbers(x)
+        if numbers is not None:
+            return cls(tuple(names), None, MatrixEncoder.fit(numbers[rows], weight))
         frame = _named(x, names)
         return cls(tuple(names), TableEncoder.fit(frame, rows=rows, weight=weight, source="X"), None)
 
     def transform(self, x: Any) -> Array:
         """Return the matrix for what ``read_inputs`` gave."""
         if self.matrix is not None:
-            numbers = x if isinstance(x, np.ndarray) else np.column_stack([as_numbers(c, source="X") for c in x])
-            return self.matrix.transform(numbers)
+            return self.matrix.transform(x if isinstance(x, np.ndarray) else _stacked(x))
         assert self.table is not None
         frame = _named(x.T if isinstance(x, np.ndarray) else x, self.names)
         return self.table.transform(frame, source="X").astype(np.float64)
+
+
+def _numbers(x: Any) -> Array | None:
+    """Return X as a matrix if it is one, or is a table of numbers alone."""
+    if isinstance(x, np.ndarray):
+        return x
+    return _stacked(x) if all(kind_of(column) in ("number", "empty") for column in x) else None
+
+
+def _stacked(frame: Any) -> Array:
+    return np.column_stack([as_numbers(column, source="X") for column in frame])
 
 
 def read_inputs(estimator: Any, x: Any, reset: bool) -> Any:

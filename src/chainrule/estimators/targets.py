@@ -63,7 +63,8 @@ def read_numbers(y: Any) -> Array:
     if issparse(y):
         y = y.toarray()
     try:
-        array = check_array(y, dtype=np.float64, ensure_2d=False, ensure_min_features=0, input_name="y")
+        with np.errstate(over="ignore", invalid="ignore"):  # the sum of the largest doubles is not looked at
+            array = check_array(y, dtype=np.float64, ensure_2d=False, ensure_min_features=0, input_name="y")
     except ValueError as error:
         raise TableError(str(error)) from None
     if array.ndim == 2 and array.shape[1] == 0:
@@ -176,7 +177,7 @@ class NumberTarget:
         with np.errstate(over="ignore"):
             z = (columns - self.mean) / self.std
         largest = float(np.finfo(np.float32).max) / 4  # far beyond the training range: finite, and a huge error
-        return np.clip(z, -largest, largest)
+        return np.asarray(np.clip(z, -largest, largest))
 
     def widened(self, y: Array) -> NumberTarget:
         """Return the target with a range that holds further rows too."""
@@ -187,5 +188,5 @@ class NumberTarget:
     def decode(self, prediction: Array) -> Array:
         """Return predictions in y's own unit, kept within the range of the training rows, in the shape that y had."""
         with np.errstate(over="ignore"):
-            y = np.clip(self.mean + self.std * np.asarray(prediction, np.float64), self.low, self.high)
+            y: Array = np.clip(self.mean + self.std * np.asarray(prediction, np.float64), self.low, self.high)
         return y[:, 0] if self.flat else y

@@ -133,7 +133,7 @@ def row_weights(weight: ArrayLike) -> NDArray[np.float64]:
     Whole numbers are taken for repetitions. Of other weights only the ratios mean something.
     """
     array = np.asarray(weight, dtype=np.float64)
-    whole = bool(np.all(array == np.round(array)))
+    whole = bool(np.all(array == np.round(array)) and array.max(initial=0.0) < 2**53)
     # divided by the largest first, so that the sum does not overflow
     return array if whole else (array / array.max()) / (array / array.max()).mean()
 

@@ -21,8 +21,8 @@ class MatrixEncoder:
     """What turns a matrix of numbers into the one that a network reads: z = (x − median)/IQR, made bounded.
 
     A column with missing cells (NaN) has 0 there, and a further column that is 1 there and else 0. A column that never
-    differs is left out; only its missing cells are told, if it has some. The numbers are those of ``TableEncoder`` for
-    a table of number columns (but for the order: all values first, then all marks of missing cells).
+    differs is left out; only its missing cells are told, if it has some. The numbers and their order are those of
+    ``TableEncoder`` for a table of number columns, in double precision.
 
     Attributes:
         width: the number of columns of X.
@@ -52,10 +52,10 @@ class MatrixEncoder:
         matrix = _finite_or_missing(x)
         weights = None if weight is None else row_weights(weight)
         gone = np.isnan(matrix)
-        any_gone = gone.any(axis=0)
+        any_gone: NDArray[np.bool_] = np.asarray(gone.any(axis=0))
         used: list[tuple[int, float, float]] = []
         for j in range(matrix.shape[1]):
-            there = ~gone[:, j] if any_gone[j] else slice(None)
+            there = np.flatnonzero(~gone[:, j]) if any_gone[j] else slice(None)
             cells = matrix[there, j]
             if len(cells):
                 center, scale = center_and_scale(cells, None if weights is None else weights[there])
@@ -82,7 +82,10 @@ class MatrixEncoder:
         with np.errstate(over="ignore"):  # a far difference is ±Inf, and bounded makes it ±3
             z = bounded((matrix[:, self.used] - self.center) / self.scale)
         z[gone[:, self.used]] = 0.0
-        return np.concatenate([z, gone[:, self.marked]], axis=1) if len(self.marked) else z
+        if not len(self.marked):
+            return z
+        order = np.argsort(np.concatenate([self.used, self.marked]), kind="stable")  # a mark right after its value
+        return np.concatenate([z, gone[:, self.marked]], axis=1)[:, order]
 
 
 def _finite_or_missing(x: NDArray[Any]) -> NDArray[np.float64]:

@@ -11,7 +11,6 @@ import numpy as np
 from chainrule import nn
 from chainrule.errors import TrainingError
 from chainrule.learn import Objective
-from chainrule.table import TargetEncoder
 
 Array = np.ndarray[Any, Any]
 CROSS_ENTROPIES = ("binary_cross_entropy", "softmax_cross_entropy")
