@@ -57,7 +57,7 @@ CASES: dict[str, tuple[Callable[[Array], Any], str, str]] = {
     "1e38": (cell(1e38), FITS, FITS),
     "a column around 1e38": (column(1e38 * np.linspace(-3, 3, ROWS)), FITS, FITS),
     "the largest double": (cell(np.finfo(float).max), FITS, FITS),
-    "int64 max": (lambda x: np.where(np.arange(3) == 1, 2**63 - 1 - np.arange(ROWS)[:, None], 7 * Y[:, None]), FITS, FITS),
+    "int64 max": (lambda x: np.stack([2**63 - 1 - np.arange(ROWS), 7 * Y, Y], axis=1), FITS, FITS),
     "all missing in a column": (column(np.nan), FITS, FITS),
     "all missing": (every(np.nan), "no column to learn from", FITS),
     "a constant column": (column(2.5), FITS, FITS),
@@ -79,8 +79,9 @@ def outcome(run: Callable[[], Any]) -> str:
         warnings.simplefilter("error")
         try:
             predicted = run()
-        except ChainruleError as error:
-            assert isinstance(error, ValueError), type(error)
+        except ValueError as error:
+            if not isinstance(error, ChainruleError):
+                raise
             return str(error)
     assert np.all(np.isfinite(predicted))
     return FITS

@@ -49,6 +49,45 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
     run_: Run
     _carry: dict[str, Any] | None
 
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = "auto",
+        activation: Any = "relu",
+        *,
+        loss: Any = None,
+        optimizer: Any = "adam",
+        learning_rate: Any = "auto",
+        schedule: str = "auto",
+        epochs: int | str = "auto",
+        batch_size: int | str = "auto",
+        dropout: float | str = "auto",
+        weight_decay: float | str = "auto",
+        early_stopping: bool | str = "auto",
+        validation_fraction: float = 0.2,
+        patience: int | str = "auto",
+        random_state: Any = 0,
+        warm_start: bool = False,
+        verbose: int = 0,
+        executor: str = "native",
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.loss = loss
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.dropout = dropout
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.executor = executor
+
     def _read_target(self, y: Any) -> Array:
         """Return y as an array of labels or numbers."""
         raise NotImplementedError
