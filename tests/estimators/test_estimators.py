@@ -319,6 +319,9 @@ def test_warm_start_goes_on() -> None:
     assert model.fit(*IRIS).loss_ < first
     fresh = NetworkClassifier(epochs=10).fit(*IRIS).fit(*IRIS)
     assert fresh.loss_ == first
+    rng = np.random.default_rng(0)
+    many = model.set_params(hidden_layer_sizes=(64,)).fit(rng.normal(size=(1500, 4)), rng.integers(0, 3, 1500))
+    assert many.parameters_["output.weight"].dtype == np.float32  # more rows than before: single precision
     with pytest.raises(TrainingError, match="other layers"):
         model.set_params(hidden_layer_sizes=(3,)).fit(*IRIS)
 

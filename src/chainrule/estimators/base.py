@@ -306,9 +306,10 @@ def _dtype(chosen: Choices, rows: int) -> Any:
 
 def _go_on(job: Job, carried: Mapping[str, Any]) -> None:
     """Let a job go on from what an earlier one carried: parameters, running statistics, the optimizer's moments."""
-    if {k: np.shape(v) for k, v in job.loop.carry["parameters"].items()} != {
-        k: np.shape(v) for k, v in carried["parameters"].items()
-    }:
+    wanted, given = job.loop.carry["parameters"], carried["parameters"]
+    if {name: np.shape(v) for name, v in wanted.items()} != {name: np.shape(v) for name, v in given.items()}:
         raise TrainingError("the network has other layers than the one to go on from; set warm_start=False")
-    job.loop = Loop({**job.loop.carry, **carried})
+    dtype = next(iter(wanted.values())).dtype  # of fewer or more rows than before it may be another
+    floats = {part: {name: v.astype(dtype) for name, v in carried[part].items()} for part in ("parameters", "state")}
+    job.loop = Loop({**job.loop.carry, **carried, **floats})
     job.snapshots[:] = [job.loop.snapshot()]

@@ -13,7 +13,7 @@ from chainrule.errors import TrainingError
 from chainrule.learn import Objective
 
 Array = np.ndarray[Any, Any]
-CROSS_ENTROPIES = ("binary_cross_entropy", "softmax_cross_entropy")
+LOGITS = ("sigmoid", "softmax")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Head:
     @property
     def reads_class_numbers(self) -> bool:
         """Does the loss take class numbers, in the place of one column a class?"""
-        return nn.get_loss(self.loss).name == "softmax_cross_entropy"
+        return nn.get_loss(self.loss).link == "softmax"
 
 
 def choose_head(kind: str, outputs: int, loss: Any, name: str) -> Head:
@@ -40,29 +40,28 @@ def choose_head(kind: str, outputs: int, loss: Any, name: str) -> Head:
         name: what messages call the target.
     """
     found = None if loss is None else nn.get_loss(loss)
-    crossed = found is None or found.name in CROSS_ENTROPIES
+    link = "" if found is None else found.link  # of logits: a cross-entropy, whatever its name
     if kind == "regression":
-        if found is not None and crossed:
+        if found is not None and link in LOGITS:
             raise TrainingError(
                 f"{found.name} is for classes, and {name!r} is a number; use squared_error or half_squared_error"
             )
         return Head(outputs, "identity", loss or "squared_error")
+    if found is not None and link not in LOGITS:
+        if kind == "multilabel":
+            return Head(outputs, "sigmoid", loss)
+        return Head(1, "sigmoid", loss) if outputs == 2 else Head(outputs, "softmax", loss)
+    if found is not None and link == "softmax" and kind == "multilabel":
+        raise TrainingError(
+            f"{found.name} is for one class a row, and {name!r} has several labels; use binary_cross_entropy"
+        )
+    if found is not None and link == "sigmoid" and kind != "multilabel" and outputs != 2:
+        raise TrainingError(f"{found.name} is for two classes, and {name!r} has {outputs}; use softmax_cross_entropy")
     if kind == "multilabel":
-        if found is not None and found.name == "softmax_cross_entropy":
-            raise TrainingError(
-                f"softmax_cross_entropy is for one class a row, and {name!r} has several labels; "
-                "use binary_cross_entropy"
-            )
-        return Head(outputs, "identity" if crossed else "sigmoid", loss or "binary_cross_entropy")
-    if crossed:
-        if found is not None and found.name == "binary_cross_entropy" and outputs != 2:
-            raise TrainingError(
-                f"binary_cross_entropy is for two classes, and {name!r} has {outputs}; use softmax_cross_entropy"
-            )
-        if outputs > 2 or (found is not None and found.name == "softmax_cross_entropy"):
-            return Head(outputs, "identity", loss or "softmax_cross_entropy")
-        return Head(1, "identity", loss or "binary_cross_entropy")
-    return Head(1, "sigmoid", loss) if outputs == 2 else Head(outputs, "softmax", loss)
+        return Head(outputs, "identity", loss or "binary_cross_entropy")
+    if outputs > 2 or link == "softmax":
+        return Head(outputs, "identity", loss or "softmax_cross_entropy")
+    return Head(1, "identity", loss or "binary_cross_entropy")
 
 
 def build_objective(
