@@ -41,7 +41,7 @@ SETTINGS: dict[str, tuple[tuple[int, Choices], ...]] = {
         (SMALL, Choices((64,), 0.01, "cosine", 300, "all", 0.0, 1.0, False, 50)),
         (LARGE // 2, Choices((256,), 0.003, "cosine", 60, 64, 0.0, 0.3, False, 20)),
         (LARGE, Choices((128, 128), 0.003, "cosine", 100, 64, 0.0, 0.3, True, 20)),
-        (2**63, Choices((128, 128), 0.003, "cosine", 60, 128, 0.0, 0.3, True, 12)),
+        (2**63, Choices((256, 128), 0.003, "cosine", 60, 128, 0.0, 0.05, True, 12)),
     ),
 }
 """For classes and numbers, the settings up to a number of training rows."""
