@@ -197,6 +197,8 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
         except ValueError as error:
             raise TableError(str(error)) from None
         keep = np.flatnonzero(weight > 0)
+        if not len(keep):
+            raise TableError("sample_weight is zero in every row; at least two rows must count")
         if len(keep) < least:
             raise TableError(
                 f"a network cannot learn from {len(keep)} sample (n_samples={len(keep)}); give at least {least} rows "

@@ -10,7 +10,7 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils import check_array
+from sklearn.utils import check_array, validation
 from sklearn.utils.validation import validate_data
 
 from chainrule.errors import CellTypeError, TableError
@@ -74,7 +74,8 @@ def read_inputs(estimator: Any, x: Any, reset: bool) -> Any:
             found = as_frame(native)
             if 0 in found.shape:
                 check_array(np.empty(found.shape), input_name="X")  # says it in scikit-learn's words
-            validate_data(estimator, native, reset=reset, skip_check_array=True)
+            known = hasattr(native, "__dataframe__") or hasattr(validation, "nw")
+            validate_data(estimator, native if known else Names(found), reset=reset, skip_check_array=True)
         else:
             found = _read_array(x)
             validate_data(estimator, np.broadcast_to(0.0, found.shape), reset=reset, skip_check_array=True)
@@ -83,6 +84,21 @@ def read_inputs(estimator: Any, x: Any, reset: bool) -> Any:
     except ValueError as error:
         raise TableError(str(error)) from None
     return found
+
+
+class Names:
+    """A frame's names in the one way that scikit-learn before 1.9 asks for them, which polars from 2.0 on has not."""
+
+    def __init__(self, frame: Any) -> None:
+        self.shape, self.columns = frame.shape, frame.columns
+
+    def __dataframe__(self) -> Names:
+        """Return itself: of the interchange protocol, names are all that is asked for."""
+        return self
+
+    def column_names(self) -> list[str]:
+        """Return the names."""
+        return list(self.columns)
 
 
 def column_names(estimator: Any) -> tuple[str, ...]:
