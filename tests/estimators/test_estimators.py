@@ -136,7 +136,8 @@ def test_layers_of_ones_own() -> None:
 
 @pytest.mark.parametrize("optimizer", [*cr.learn.OPTIMIZERS, cr.learn.Adam(0.01), cr.learn.SGD(cr.learn.Cosine(0.2))])
 def test_optimizers(optimizer: Any) -> None:
-    assert NetworkClassifier(optimizer=optimizer).fit(*IRIS).score(*IRIS) > 0.9
+    epochs = 1500 if optimizer == "lion" else "auto"  # whose usual steps are small: it is made for large networks
+    assert NetworkClassifier(optimizer=optimizer, epochs=epochs).fit(*IRIS).score(*IRIS) > 0.9
 
 
 def test_a_setting_is_not_given_twice() -> None:
@@ -511,3 +512,15 @@ def test_verbose_shows_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
         classifier(verbose=1)
         regressor(verbose=True, early_stopping=True)
     assert shown.getvalue() is not None
+
+
+def test_counts_and_searches_along_lines() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 2))
+    y = rng.poisson(np.exp(1 + 0.5 * x[:, 0]))
+    model = NetworkRegressor(loss="poisson").fit(x, y)  # its link is the exponential: counts are not standardized
+    assert np.all(model.predict(x) >= 0)
+    assert model.score(x, y) > 0.3
+    assert NetworkClassifier(optimizer=cr.learn.LBFGS(), epochs=30, dropout=0.0).fit(*IRIS).score(*IRIS) > 0.9
+    with pytest.raises(TrainingError, match="hinge gives no probabilities"):
+        NetworkClassifier(loss="hinge").fit(*IRIS)

@@ -20,6 +20,8 @@ from chainrule.estimators.defaults import SMALL, Choices
 from chainrule.estimators.inputs import InputEncoder, column_names, read_inputs
 from chainrule.execute import Loop
 from chainrule.learn import Objective, Predictor, Run
+from chainrule.learn.callbacks import Callbacks
+from chainrule.learn.checkpoints import open_keeper
 from chainrule.learn.fitting import Job, drive, prepare
 from chainrule.learn.progress import show_progress
 from chainrule.workflow.network import Head, build_objective, choose_head, encode_target
@@ -270,7 +272,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
             if hooks is not None and hooks.wanted:
                 hooks.drive(job, report, lambda: self._would_be(job.result()))
             else:
-                drive(job, report)
+                drive(job, report, Callbacks((), job), open_keeper(job, None, 0.0, False, ()))
         self.run_ = job.result()
         for name, value in self._would_be(self.run_).items():
             setattr(self, name, value)

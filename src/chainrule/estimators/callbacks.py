@@ -64,7 +64,7 @@ class Hooks:
             epoch = self.context.subcontext(task_name="epoch")
             epoch.call_on_fit_task_begin(estimator=self.estimator, **self.data)
             until = (job.loop.epoch + 1) * job.steps_per_epoch
-            job.executor.advance(job.program, job.plan, job.loop, job.arrays, job.training, job.validation, until=until)
+            job.advance(until=until)
             report(job.report())
             stop = epoch.call_on_fit_task_end(estimator=self.estimator, **self.data, reconstruction_attributes=fitted)
             if stop and job.loop.status == "running":

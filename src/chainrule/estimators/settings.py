@@ -27,6 +27,9 @@ def choices(estimator: Any, rows: int, has_validation: bool) -> Choices:
     given = {field.name: getattr(estimator, field.name) for field in fields(Choices)}
     own = {name: value for name, value in given.items() if not _is_auto(value)}
     chosen = replace(automatic(rows, hasattr(estimator, "class_weight")), **own)
+    if isinstance(estimator.optimizer, Optimizer) and not estimator.optimizer.has_steps:  # it searches along lines
+        whole: dict[str, Any] = {"batch_size": "all", "dropout": 0.0, "early_stopping": False}
+        chosen = replace(chosen, **{name: value for name, value in whole.items() if name not in own})
     if has_validation and _is_auto(given["early_stopping"]):
         chosen = replace(chosen, early_stopping=True)
     if not isinstance(chosen.early_stopping, bool | np.bool_):

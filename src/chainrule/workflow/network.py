@@ -14,6 +14,11 @@ from chainrule.learn import Objective
 
 Array = np.ndarray[Any, Any]
 LOGITS = ("sigmoid", "softmax")
+"""Losses with these links take logits: the cross-entropies."""
+OF_PROBABILITIES = ("squared_error", "half_squared_error", "absolute_error", "huber", "log_cosh")
+"""Losses that may compare a probability with 0 or 1."""
+FOR_TABLES = ("binary_cross_entropy", "softmax_cross_entropy", *OF_PROBABILITIES, "quantile")
+"""Losses for the target of a table: hinge gives no probabilities, poisson needs counts that are not scaled."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +47,17 @@ def choose_head(kind: str, outputs: int, loss: Any, name: str) -> Head:
     found = None if loss is None else nn.get_loss(loss)
     link = "" if found is None else found.link  # of logits: a cross-entropy, whatever its name
     if kind == "regression":
-        if found is not None and link in LOGITS:
+        if found is not None and found.classes:
             raise TrainingError(
                 f"{found.name} is for classes, and {name!r} is a number; use squared_error or half_squared_error"
             )
         return Head(outputs, "identity", loss or "squared_error")
     if found is not None and link not in LOGITS:
+        if found.name in nn.LOSSES and found.name not in OF_PROBABILITIES:
+            raise TrainingError(
+                f"{found.name} gives no probabilities, which the classes of {name!r} need; use binary_cross_entropy or "
+                "softmax_cross_entropy, or cr.fit"
+            )
         if kind == "multilabel":
             return Head(outputs, "sigmoid", loss)
         return Head(1, "sigmoid", loss) if outputs == 2 else Head(outputs, "softmax", loss)

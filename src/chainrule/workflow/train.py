@@ -191,6 +191,8 @@ def train(
 
     encoder = TableEncoder.fit(frame, target=target, ignore=options.ignore, rows=training, source=source)
     target_encoder = TargetEncoder.fit(values, task, training, column=target)
+    if options.loss == "poisson":
+        raise TrainingError("poisson needs counts, and a table's target is scaled; use squared_error, or cr.fit")
     head = choose_head(task.kind, len(target_encoder.levels) or 1, options.loss, target)
     findings = warnings_about(frame, target, options, task)
 
