@@ -30,7 +30,8 @@ STANDS_ON = {
     "files": {"learn", "table"},
     "workflow": {"explanation", "files"},
     "plot": {"workflow"},
-    "cli": {"plot"},
+    "estimators": {"workflow"},
+    "cli": {"plot", "estimators"},
 }
 # A run can be asked to save itself, and to keep checkpoints: calls from a lower floor to a higher one, made when they
 # are asked for.
@@ -41,6 +42,7 @@ ONLY_IMPORTERS = {
     "jax": "execute/xla",
     "typer": "cli",
     "polars": "table workflow",
+    "sklearn": "estimators",
 }
 
 

@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _ROOM_OF = {
     "calculus": ("check_grad", "grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"),
     "errors": ("ChainruleError",),
+    "estimators": ("NetworkClassifier", "NetworkRegressor"),
     "execute": ("compile",),
     "explanation": ("diagnose", "explain"),
     "files": ("Model", "load", "save"),
@@ -18,14 +19,30 @@ _ROOM_OF = {
     "ops": ("graph_from_json", "iterate", "key", "make_graph", "scan"),
 }
 _ROOMS = (
-    "calculus", "errors", "execute", "explanation", "files", "graph", "learn", "nn", "ops", "plot", "table", "workflow",
+    "calculus", "errors", "estimators", "execute", "explanation", "files", "graph", "learn", "nn", "ops", "plot",
+    "table", "workflow",
 )  # fmt: skip
 _PUBLIC = {name: room for room, names in _ROOM_OF.items() for name in names}
 
 if TYPE_CHECKING:
-    from chainrule import calculus, errors, execute, explanation, files, graph, learn, nn, ops, plot, table, workflow
+    from chainrule import (
+        calculus,
+        errors,
+        estimators,
+        execute,
+        explanation,
+        files,
+        graph,
+        learn,
+        nn,
+        ops,
+        plot,
+        table,
+        workflow,
+    )
     from chainrule.calculus import check_grad, grad, hessian, jacobian, jvp, value_and_grad, vjp
     from chainrule.errors import ChainruleError
+    from chainrule.estimators import NetworkClassifier, NetworkRegressor
     from chainrule.execute import compile
     from chainrule.explanation import diagnose, explain
     from chainrule.files import Model, load, save
@@ -35,6 +52,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ChainruleError",
     "Model",
+    "NetworkClassifier",
+    "NetworkRegressor",
     "Objective",
     "__version__",
     "calculus",
@@ -42,6 +61,7 @@ __all__ = [
     "compile",
     "diagnose",
     "errors",
+    "estimators",
     "execute",
     "explain",
     "explanation",

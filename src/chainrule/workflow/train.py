@@ -191,7 +191,9 @@ def train(
 
     encoder = TableEncoder.fit(frame, target=target, ignore=options.ignore, rows=training, source=source)
     target_encoder = TargetEncoder.fit(values, task, training, column=target)
-    head = choose_head(target_encoder, options.loss)
+    if options.loss == "poisson":
+        raise TrainingError("poisson needs counts, and a table's target is scaled; use squared_error, or cr.fit")
+    head = choose_head(task.kind, len(target_encoder.levels) or 1, options.loss, target)
     findings = warnings_about(frame, target, options, task)
 
     inputs = encoder.transform(frame, source=source)  # of the whole table, so that an error names the table's own row
@@ -200,7 +202,7 @@ def train(
         return inputs[rows], target_encoder.transform(values, rows, source=source)
 
     def fitting(rows: tuple[Array, Array]) -> tuple[Array, Array]:
-        return rows[0], encode_target(head, target_encoder, rows[1])
+        return rows[0], encode_target(head, task.kind, rows[1])
 
     parts = {"training": part(training)} | ({"validation": part(validation)} if len(validation) else {})
     dropout = default_dropout(task) if options.dropout is None else options.dropout
