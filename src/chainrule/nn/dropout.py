@@ -17,9 +17,9 @@ from chainrule.nn.scope import Scope
 class Dropout(Layer):
     """In training, set each value to 0 with probability ``rate`` and multiply the others by 1/(1 − rate).
 
-    In prediction it does nothing. The mask is a pure function of the key, the layer's name, the step, the row's position
-    in the whole batch and the column, so that tiles, threads and resumed runs draw the same one. Srivastava et al.,
-    JMLR 15 (2014).
+    In prediction it does nothing. The mask is a pure function of the key, the layer's name, the step, the row's
+    position in the whole batch and the column, so that tiles, threads and resumed runs draw the same one. Srivastava et
+    al., JMLR 15 (2014).
     """
 
     rate: float = 0.5
