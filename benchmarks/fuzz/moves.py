@@ -60,7 +60,9 @@ def integers(m: Maker) -> Node:
 
 def truth(m: Maker) -> Node:
     a = m.anything("bool")
-    return m.new("logical_not", (a,)) if m.chance(0.2) else m.new(m.one_of(BINARY["bool"]), _pair(m, a))
+    # and, or of truth values are drawn here alone; the bitwise ones meet integers too
+    names = (*BINARY["bool"], "logical_and", "logical_or", "logical_or")
+    return m.new("logical_not", (a,)) if m.chance(0.2) else m.new(m.one_of(names), _pair(m, a))
 
 
 def compare(m: Maker) -> Any:
