@@ -18,12 +18,27 @@ _ROOM_OF = {
     "ops": ("graph_from_json", "iterate", "key", "make_graph", "scan"),
 }
 _ROOMS = (
-    "calculus", "errors", "execute", "explanation", "files", "graph", "learn", "nn", "ops", "plot", "table", "workflow",
+    "calculus", "constrain", "errors", "execute", "explanation", "files", "graph", "learn", "nn", "ops", "plot", "table",
+    "workflow",
 )  # fmt: skip
 _PUBLIC = {name: room for room, names in _ROOM_OF.items() for name in names}
 
 if TYPE_CHECKING:
-    from chainrule import calculus, errors, execute, explanation, files, graph, learn, nn, ops, plot, table, workflow
+    from chainrule import (
+        calculus,
+        constrain,
+        errors,
+        execute,
+        explanation,
+        files,
+        graph,
+        learn,
+        nn,
+        ops,
+        plot,
+        table,
+        workflow,
+    )
     from chainrule.calculus import check_grad, grad, hessian, jacobian, jvp, value_and_grad, vjp
     from chainrule.errors import ChainruleError
     from chainrule.execute import compile
@@ -40,6 +55,7 @@ __all__ = [
     "calculus",
     "check_grad",
     "compile",
+    "constrain",
     "diagnose",
     "errors",
     "execute",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from warnings import warn
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from chainrule.errors import TraceError, TrainingError
 from chainrule.execute import Loop, Plan, RowOrder, get_executor
 from chainrule.graph import Graph, Type, as_array, flatten, leaf_names, make_graph, tree_map
 from chainrule.learn.averaging import Average, as_average
+from chainrule.learn.covering import declared_parameters, warning_of, without_effect
 from chainrule.learn.data import check_categories, check_targets, counted_rows, make_rows, normalized
 from chainrule.learn.job import Job
 from chainrule.learn.objective import Objective
@@ -67,6 +69,13 @@ def prepare(
     kind = rows_type(training["x"])
     start, state = initial(objective, kind, parameters, seed, dtype)
     treatment = make_treatment(_declared(objective, kind, start), frozen, rate_factors, decay_factors)
+    notes: list[str] = []
+    if objective.penalty or objective.subject_to:
+        objective = objective.covering(declared_parameters(objective.network, kind, start), treatment.frozen)
+        idle = without_effect(objective, start, state, training)
+        if idle:
+            notes.append(warning_of(idle))
+            warn(notes[0], stacklevel=3)
     if decay_factors and not chosen.decays:
         raise TrainingError(
             f"decay_factors: {type(chosen).__name__} has no weight decay; cr.learn.AdamW and Lion have one"
@@ -101,6 +110,7 @@ def prepare(
         snapshots=[loop.snapshot()],
         treatment=treatment,
         average=average,
+        notes=notes,
     )
 
 

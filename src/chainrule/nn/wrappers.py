@@ -14,7 +14,7 @@ from chainrule.graph import Node, Type
 from chainrule.nn.layer import Declaration, Layer, Parameter, columns_of, require_number
 from chainrule.nn.scope import Scope
 
-ROLES = ("weight", "bias", "gain", "shift")
+ROLES = ("weight", "bias", "gain", "shift", "embedding", "frequency")
 """What a parameter may be: a matrix, what is added to a net input, a scale, what is added after a scale."""
 
 
