@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _ROOM_OF = {
     "calculus": ("check_grad", "grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"),
+    "constrain": ("optimality",),
     "errors": ("ChainruleError",),
     "execute": ("compile",),
     "explanation": ("diagnose", "explain"),
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         workflow,
     )
     from chainrule.calculus import check_grad, grad, hessian, jacobian, jvp, value_and_grad, vjp
+    from chainrule.constrain import optimality
     from chainrule.errors import ChainruleError
     from chainrule.execute import compile
     from chainrule.explanation import diagnose, explain
@@ -76,6 +78,7 @@ __all__ = [
     "make_graph",
     "nn",
     "ops",
+    "optimality",
     "plot",
     "save",
     "scan",

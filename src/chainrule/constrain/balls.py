@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from chainrule import ops
-from chainrule.constrain.selection import Axes, Bundle, Per
-from chainrule.constrain.sets import Array, PerSet, VectorSet, joined, split
+from chainrule.constrain.selection import Axes, Bundle, Per, named_leaves
+from chainrule.constrain.sets import ACTIVE, Array, NormalCone, PerSet, VectorSet, joined, split
 from chainrule.constrain.solving import root_of
 from chainrule.constrain.vectors import (
     Arrays,
@@ -65,6 +65,9 @@ class L2Ball(PerSet):
 
     def most(self, d: Array, numbers: Mapping[str, Any]) -> float:
         return float(numbers["radius"] * np.linalg.norm(d))
+
+    def value(self, w: Array, numbers: Mapping[str, Any]) -> float:
+        return float(w @ w - numbers["radius"] ** 2)
 
     def normal(self, w: Array, d: Array, numbers: Mapping[str, Any], active: float) -> tuple[Array, float]:
         square = float(w @ w)
@@ -123,6 +126,9 @@ class L1Ball(PerSet):
     def most(self, d: Array, numbers: Mapping[str, Any]) -> float:
         return float(numbers["radius"] * np.max(np.abs(d)))
 
+    def value(self, w: Array, numbers: Mapping[str, Any]) -> float:
+        return float(np.sum(np.abs(w)) - numbers["radius"])
+
     def normal(self, w: Array, d: Array, numbers: Mapping[str, Any], active: float) -> tuple[Array, float]:
         if np.sum(np.abs(w)) < numbers["radius"] * (1.0 - active):
             return np.zeros_like(w), 0.0
@@ -155,6 +161,9 @@ class LInfBall(PerSet):
 
     def most(self, d: Array, numbers: Mapping[str, Any]) -> float:
         return float(numbers["radius"] * np.sum(np.abs(d)))
+
+    def value(self, w: Array, numbers: Mapping[str, Any]) -> float:
+        return float(np.max(np.abs(w)) - numbers["radius"])
 
     def normal(self, w: Array, d: Array, numbers: Mapping[str, Any], active: float) -> tuple[Array, float]:
         out = np.where(np.abs(w) >= numbers["radius"] * (1.0 - active), np.maximum(d * np.sign(w), 0.0), 0.0)
@@ -220,12 +229,7 @@ class GroupL2Ball(VectorSet):
         share = pulled(v, lengths(w), inside, radius, None)
         return [ops.where(inside, a, b * share) for a, b in zip(v, w, strict=True)], ops.logical_or(inside, found)
 
-    def most(self, d: Array, numbers: Mapping[str, Any]) -> float:
-        raise NotImplementedError
-
     def support(self, direction: Any, settings: Mapping[str, Any] | None = None) -> float:
-        from chainrule.constrain.selection import named_leaves
-
         leaves = named_leaves(direction)
         radius = (settings or self.settings())["radius"]
         return float(radius) * max(
@@ -234,11 +238,8 @@ class GroupL2Ball(VectorSet):
         )
 
     def normal_cone(
-        self, parameters: Any, direction: Any, settings: Mapping[str, Any] | None = None, active: float = 1e-6
-    ) -> Any:
-        from chainrule.constrain.selection import named_leaves
-        from chainrule.constrain.sets import NormalCone
-
+        self, parameters: Any, direction: Any, settings: Mapping[str, Any] | None = None, active: float = ACTIVE
+    ) -> NormalCone:
         radius = (settings or self.settings())["radius"]
         points, directions = named_leaves(parameters), named_leaves(direction)
         bundles = [Bundle(name, (name,), self.groups) for name in self.covered]
@@ -246,14 +247,16 @@ class GroupL2Ball(VectorSet):
         d = [[np.asarray(directions[b.names[0]], np.float64)] for b in bundles]
         parts = [list(zip(split(b, x), split(b, y), strict=True)) for b, x, y in zip(bundles, w, d, strict=True)]
         groups = [pair for part in parts for pair in part]
-        if sum(float(np.linalg.norm(x)) for x, _ in groups) < radius * (1.0 - active):
-            return NormalCone({b.names[0]: np.zeros_like(x[0]) for b, x in zip(bundles, w, strict=True)}, {"": 0.0})
+        value = sum(float(np.linalg.norm(x)) for x, _ in groups) - float(radius)
+        if value < -radius * active:
+            still = {b.names[0]: np.zeros_like(x[0]) for b, x in zip(bundles, w, strict=True)}
+            return NormalCone(still, {"": 0.0}, {"": value})
         multiplier = group_multiplier(groups)
         nearest = {
-            b.names[0]: joined(b, [group_normal(x, y, multiplier) for x, y in part], value)[0]
-            for b, part, value in zip(bundles, parts, w, strict=True)
+            b.names[0]: joined(b, [group_normal(x, y, multiplier) for x, y in part], like)[0]
+            for b, part, like in zip(bundles, parts, w, strict=True)
         }
-        return NormalCone(nearest, {"": multiplier})
+        return NormalCone(nearest, {"": multiplier}, {"": value})
 
 
 def group_axes(groups: str, value: Any) -> tuple[int, ...]:

@@ -58,13 +58,14 @@ class _MatrixSet(VectorSet):
         """Return whether the singular values are inside, what becomes of them, and whether that was found."""
         raise NotImplementedError
 
-    def most(self, d: Array, numbers: Mapping[str, Any]) -> float:
-        raise NotImplementedError
-
     def support(self, direction: Any, settings: Mapping[str, Any] | None = None) -> float:
         leaves = named_leaves(direction)
         radius = float((settings or self.settings())["radius"])
         return radius * sum(self.dual(np.linalg.svd(np.asarray(leaves[n]), compute_uv=False)) for n in self.covered)
+
+    def size(self, values: Array) -> float:
+        """Return the norm of the singular values."""
+        raise NotImplementedError
 
     def dual(self, values: Array) -> float:
         """Return the dual norm of the singular values."""
@@ -75,11 +76,12 @@ class _MatrixSet(VectorSet):
     ) -> NormalCone:
         points, directions = named_leaves(parameters), named_leaves(direction)
         radius = float((settings or self.settings())["radius"])
-        nearest, multipliers = {}, {}
+        nearest, multipliers, values = {}, {}, {}
         for n in self.covered:
             w, d = np.asarray(points[n], np.float64), np.asarray(directions[n], np.float64)
             nearest[n], multipliers[n] = self.matrix_normal(w, d, radius, active)
-        return NormalCone(nearest, multipliers)
+            values[n] = self.size(np.linalg.svd(w, compute_uv=False)) - radius
+        return NormalCone(nearest, multipliers, values)
 
     def matrix_normal(self, w: Array, d: Array, radius: float, active: float) -> tuple[Array, float]:
         """Return the nearest normal of one matrix to a direction, and its multiplier."""
@@ -106,6 +108,9 @@ class SpectralBall(_MatrixSet):
 
     def shortened(self, values: Any, radius: Any, margin: float) -> tuple[Any, Any, Any]:
         return ops.max_(values) <= radius, ops.minimum(values, radius * (1.0 - margin)), YES
+
+    def size(self, values: Array) -> float:
+        return float(np.max(values))
 
     def dual(self, values: Array) -> float:
         return float(np.sum(values))
@@ -144,6 +149,9 @@ class NuclearBall(_MatrixSet):
         tau, f, found = threshold([values], [0.0 * values + 1.0], None, radius)
         share = radius * (1.0 - margin) / ops.where(inside, 1.0, ops.maximum(f, radius))
         return inside, ops.maximum(values - tau, 0.0) * share, found
+
+    def size(self, values: Array) -> float:
+        return float(np.sum(values))
 
     def dual(self, values: Array) -> float:
         return float(np.max(values))

@@ -27,10 +27,12 @@ ACTIVE = 1e-6
 
 @dataclass(frozen=True)
 class NormalCone:
-    """The nearest point of N_Ω(θ) to a direction, by parameter, and the multipliers that make it up, by label."""
+    """The nearest point of N_Ω(θ) to a direction, by parameter; the multipliers that make it up, and g(θ), by label."""
 
     nearest: dict[str, Array]
     multipliers: dict[str, float]
+    values: dict[str, float] = field(default_factory=dict)
+    """g(θ) of each limit g ≤ 0: complementarity asks that its product with the multiplier is 0."""
 
 
 @dataclass(frozen=True)
@@ -136,20 +138,32 @@ class VectorSet(Chooser):
         points, directions = named_leaves(parameters), named_leaves(direction)
         nearest: dict[str, Array] = {}
         multipliers: dict[str, float] = {}
+        values: dict[str, float] = {}
         for bundle in self.bundles:
             w = [np.asarray(points[n], np.float64) for n in bundle.names]
             d = [np.asarray(directions[n], np.float64) for n in bundle.names]
-            normals, found = [], []
-            for one, along in zip(split(bundle, w), split(bundle, d), strict=True):
-                normal, multiplier = self.normal(one, along, numbers, active)
+            normals = []
+            vectors = list(zip(split(bundle, w), split(bundle, d), strict=True))
+            for i, (one, along) in enumerate(vectors):
+                label = bundle.label if len(vectors) == 1 else f"{bundle.label}, {i}"
+                normal, multipliers[label] = self.normal(one, along, numbers, active)
+                values[label] = self.value(one, numbers)
                 normals.append(normal)
-                found.append(multiplier)
             nearest.update(zip(bundle.names, joined(bundle, normals, w), strict=True))
-            if len(found) == 1:
-                multipliers[bundle.label] = found[0]
-            else:
-                multipliers |= {f"{bundle.label}, {i + 1}": m for i, m in enumerate(found)}
-        return NormalCone(nearest, multipliers)
+        return NormalCone(nearest, multipliers, values)
+
+    def elements_of(self, label: str, like: Mapping[str, Array]) -> dict[str, Array]:
+        """Return where the numbers of one limit are, of the labels that ``normal_cone`` gives: 1 there, else 0."""
+        found: dict[str, Array] = {}
+        for bundle in self.bundles:
+            if label != bundle.label and not label.startswith(f"{bundle.label}, "):
+                continue
+            arrays = [np.zeros_like(like[n]) for n in bundle.names]
+            vectors = split(bundle, arrays)
+            place = 0 if label == bundle.label else int(label.removeprefix(f"{bundle.label}, "))
+            ones = [np.full_like(v, float(i == place)) for i, v in enumerate(vectors)]
+            found.update(zip(bundle.names, joined(bundle, ones, arrays), strict=True))
+        return found
 
     def normal_cone_residual(
         self, parameters: Any, direction: Any, settings: Mapping[str, Any] | None = None
@@ -162,6 +176,10 @@ class VectorSet(Chooser):
     def most(self, d: Array, numbers: Mapping[str, Any]) -> float:
         """Return σ of one vector."""
         return float("inf")
+
+    def value(self, w: Array, numbers: Mapping[str, Any]) -> float:
+        """Return g of one vector, of the limit g ≤ 0."""
+        raise NotImplementedError
 
     def normal(self, w: Array, d: Array, numbers: Mapping[str, Any], active: float) -> tuple[Array, float]:
         """Return the nearest normal of one vector, and its multiplier."""

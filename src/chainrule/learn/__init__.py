@@ -20,7 +20,7 @@ from chainrule.learn.optimizers import (
 )
 from chainrule.learn.predictor import Predictor
 from chainrule.learn.progress import Report
-from chainrule.learn.protocols import Penalty, Set
+from chainrule.learn.protocols import Covering, Method, Penalty, Proximal, Set
 from chainrule.learn.run import Moment, Run
 from chainrule.learn.schedules import (
     SCHEDULES,
@@ -52,9 +52,11 @@ __all__ = [
     "Constant",
     "CosLog4",
     "Cosine",
+    "Covering",
     "Exponential",
     "FlatCosine",
     "Lion",
+    "Method",
     "Metric",
     "Moment",
     "Objective",
@@ -64,6 +66,7 @@ __all__ = [
     "Piecewise",
     "Polynomial",
     "Predictor",
+    "Proximal",
     "RMSprop",
     "Report",
     "Run",

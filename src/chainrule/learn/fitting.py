@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import ceil
 from time import monotonic
 from typing import Any
@@ -15,9 +16,10 @@ from chainrule.graph import flatten
 from chainrule.learn.averaging import Average
 from chainrule.learn.job import Job
 from chainrule.learn.objective import Objective
-from chainrule.learn.optimizers import Optimizer
+from chainrule.learn.optimizers import SGD, Optimizer
 from chainrule.learn.preparing import prepare, row_order
 from chainrule.learn.progress import Progress, Report, show_progress
+from chainrule.learn.protocols import Method
 from chainrule.learn.run import Run
 
 SLICE_SECONDS = 0.05
@@ -34,6 +36,7 @@ def fit(
     data: Any,
     *,
     optimizer: Optimizer | None = None,
+    method: Method | None = None,
     epochs: int = 100,
     batch_size: int | str = 32,
     accumulate: int = 1,
@@ -58,6 +61,8 @@ def fit(
         data: ``(X, y)`` or ``(X, y, sample weights)``; X is [rows, columns]. Weights are scaled to mean 1.
         optimizer: ``cr.learn.SGD``, ``Adam`` (the default, η = 0.001), ``AdamW``, ``RMSprop``, ``Adagrad``, ``Lion``;
             ``ClipNorm(Adam(0.001), 1.0)`` and ``ClipValue`` clip the gradient.
+        method: in the place of an optimizer: how the problem is solved as a whole, such as
+            ``cr.constrain.AcceleratedProjection()``.
         epochs: how often every row is used.
         batch_size: rows for each step, or ``"all"``.
         accumulate: add up the sums of so many batches before each step: the step of one larger batch, in less memory.
@@ -94,6 +99,9 @@ def fit(
     """
     if not isinstance(objective, Objective):
         raise TrainingError("fit takes an objective first: cr.fit(cr.Objective(network, loss='squared_error'), (X, y))")
+    if method is not None:
+        _refuse_beside_a_method(method, optimizer, epochs, batch_size, accumulate, validation, patience, average, tile_rows)
+        optimizer, batch_size = SGD(1.0), "all"
     job = prepare(
         objective,
         data,
@@ -115,8 +123,29 @@ def fit(
         executor=executor,
     )
     with _listener(progress, job) as report:
-        drive(job, report)
-    return job.result()
+        if method is None:
+            drive(job, report)
+        else:
+            method.solve(job, report)
+    return job.result() if method is None else replace(job.result(), method=method)
+
+
+def _refuse_beside_a_method(
+    method: Any, optimizer: Any, epochs: Any, batch_size: Any, accumulate: Any, validation: Any, patience: Any,
+    average: Any, tile_rows: Any,
+) -> None:  # fmt: skip
+    """Raise TrainingError for what a method would not read."""
+    name = type(method).__name__
+    if not callable(getattr(method, "solve", None)):
+        raise TrainingError(f"method is {method!r:.60}; give one such as cr.constrain.AcceleratedProjection()")
+    given = {
+        "optimizer": optimizer is not None, "epochs": epochs != 100, "batch_size": batch_size not in (32, "all"),
+        "accumulate": accumulate != 1, "validation": validation is not None, "patience": patience is not None,
+        "average": average is not None, "tile_rows": tile_rows is not None,
+    }  # fmt: skip
+    unread = [key for key, is_given in given.items() if is_given]
+    if unread:
+        raise TrainingError(f"{name} looks at all rows in its own steps, and reads no {unread[0]}: leave it out")
 
 
 def drive(job: Job, report: Callable[[Report], None]) -> None:

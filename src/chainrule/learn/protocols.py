@@ -58,11 +58,14 @@ class Covering(Protocol):
     def covering(self, declared: Mapping[str, Parameter | None], frozen: Collection[str] = ()) -> Any:
         """Return it over these parameters: what the layers declare, or None for each where a function is the network.
 
-        Frozen parameters are not covered: nothing moves them.
+        Frozen parameters are not covered: nothing moves them. The result's ``covered`` are the names of the others.
         """
         ...
 
-    @property
-    def covered(self) -> tuple[str, ...]:
-        """The names of the parameters that it is over."""
+
+class Method(Protocol):
+    """How a problem is solved, where that is not the loop of an optimizer's steps."""
+
+    def solve(self, job: Any, report: Any) -> None:
+        """Take a prepared job (``cr.learn``'s ``Job``) to its end: its loop has the result, its notes what to say."""
         ...
