@@ -26,7 +26,7 @@ from chainrule.learn import Metric
 
 Array = np.ndarray[Any, Any]
 TOLERANCE = 1e-6
-ROUGH = 1e-5
+ROUGH = 1e-4
 """No two answers may differ by more."""
 SHAPE = (4, 3)
 TOLERANCES = ("tol_gap_abs", "tol_gap_rel", "tol_feas")

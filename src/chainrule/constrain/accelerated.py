@@ -114,8 +114,7 @@ class _Search:
 
     def __init__(self, whole: Whole, start: Any) -> None:
         self.whole = whole
-        _, gradient = whole.smooth(start)
-        self.first = length(gradient)
+        self.first = length(whole.data_loss(start)[1])
         self.unconverged = 0
         self.x = self._project(start, tree_map(np.zeros_like, start), 1.0)
         self.y, self.t, self.steps = self.x, 1.0, 0
@@ -140,6 +139,13 @@ class _Search:
         self.unconverged += not found
         return after
 
+    def _slope_of_loss(self, point: Any, slope: Any) -> float:
+        """Return ‖∇F‖ of the loss alone, and keep the loss."""
+        if not self.whole.objective.penalty:
+            return length(slope)
+        self.loss, slope = self.whole.data_loss(point)
+        return length(slope)
+
     def advance(self) -> float:
         """Take one step; return the residual L‖y − x‖."""
         whole = self.whole
@@ -157,7 +163,7 @@ class _Search:
         total = value + whole.rough(z)
         self.steps += 1
         self.residual = self.curvature * sqrt(square)
-        self.scale = max(length(slope), LEAST_SHARE * self.first, 1e-300)
+        self.scale = max(self._slope_of_loss(z, slope), LEAST_SHARE * self.first, 1e-300)
         if total > self.value + 1e-12 * abs(self.value) and self.t > 1.0:  # the momentum went too far: without it
             self.t, self.y = 1.0, self.x
             self.at_y = whole.smooth(self.x)
@@ -167,7 +173,7 @@ class _Search:
         t = 1.0 if uphill else 0.5 * (1.0 + sqrt(1.0 + 4.0 * self.t * self.t))
         beta = 0.0 if uphill else (self.t - 1.0) / t
         before, self.x, self.value = self.x, z, total
-        self.loss = value if not whole.objective.penalty else whole.data_loss(z)[0]
+        self.loss = self.loss if whole.objective.penalty else value
         if beta == 0.0:
             self.y, self.at_y = z, (value, slope)
         else:

@@ -66,7 +66,7 @@ class L2Ball(PerSet):
     def most(self, d: Array, numbers: Mapping[str, Any]) -> float:
         return float(numbers["radius"] * np.linalg.norm(d))
 
-    def value(self, w: Array, numbers: Mapping[str, Any]) -> float:
+    def limit_value(self, w: Array, numbers: Mapping[str, Any]) -> float:
         return float(w @ w - numbers["radius"] ** 2)
 
     def normal(self, w: Array, d: Array, numbers: Mapping[str, Any], active: float) -> tuple[Array, float]:
@@ -126,7 +126,7 @@ class L1Ball(PerSet):
     def most(self, d: Array, numbers: Mapping[str, Any]) -> float:
         return float(numbers["radius"] * np.max(np.abs(d)))
 
-    def value(self, w: Array, numbers: Mapping[str, Any]) -> float:
+    def limit_value(self, w: Array, numbers: Mapping[str, Any]) -> float:
         return float(np.sum(np.abs(w)) - numbers["radius"])
 
     def normal(self, w: Array, d: Array, numbers: Mapping[str, Any], active: float) -> tuple[Array, float]:
@@ -162,7 +162,7 @@ class LInfBall(PerSet):
     def most(self, d: Array, numbers: Mapping[str, Any]) -> float:
         return float(numbers["radius"] * np.sum(np.abs(d)))
 
-    def value(self, w: Array, numbers: Mapping[str, Any]) -> float:
+    def limit_value(self, w: Array, numbers: Mapping[str, Any]) -> float:
         return float(np.max(np.abs(w)) - numbers["radius"])
 
     def normal(self, w: Array, d: Array, numbers: Mapping[str, Any], active: float) -> tuple[Array, float]:

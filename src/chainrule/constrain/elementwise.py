@@ -73,7 +73,7 @@ class Box(VectorSet):
         ends = np.where(d > 0, high, low)
         return float(np.sum(d[d != 0] * ends[d != 0]))
 
-    def value(self, w: Array, numbers: Mapping[str, Any]) -> float:
+    def limit_value(self, w: Array, numbers: Mapping[str, Any]) -> float:
         return 0.0  # the limits that are active are met; of the others the multiplier is 0
 
     def normal(self, w: Array, d: Array, numbers: Mapping[str, Any], active: float) -> tuple[Array, float]:
@@ -137,7 +137,7 @@ class Simplex(PerSet):
     def most(self, d: Array, numbers: Mapping[str, Any]) -> float:
         return float(numbers["total"] * np.max(d))
 
-    def value(self, w: Array, numbers: Mapping[str, Any]) -> float:
+    def limit_value(self, w: Array, numbers: Mapping[str, Any]) -> float:
         return float(np.sum(w) - numbers["total"])
 
     def normal(self, w: Array, d: Array, numbers: Mapping[str, Any], active: float) -> tuple[Array, float]:
@@ -196,7 +196,7 @@ class Cardinality(PerSet):
             ops.where(ops.logical_or(ops.broadcast_to(few, a.shape), k), a, 0.0) for a, k in zip(v, kept, strict=True)
         ], YES
 
-    def value(self, w: Array, numbers: Mapping[str, Any]) -> float:
+    def limit_value(self, w: Array, numbers: Mapping[str, Any]) -> float:
         return float(np.count_nonzero(w) - numbers["count"])
 
     def normal(self, w: Array, d: Array, numbers: Mapping[str, Any], active: float) -> tuple[Array, float]:

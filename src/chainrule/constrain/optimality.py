@@ -17,6 +17,7 @@ from chainrule.graph import flatten, tree_map
 from chainrule.learn import Objective, Run
 from chainrule.learn.data import make_rows, normalized
 from chainrule.learn.treatment import EVEN
+from chainrule.nn.function import FunctionNetwork
 
 INFEASIBLE, FEASIBLE, KKT, OPTIMAL = "infeasible", "feasible", "ε-KKT", "ε-optimal"
 
@@ -112,12 +113,13 @@ def optimality(
 ) -> Optimality:
     """Say what may be claimed of a run's parameters, or of an objective's at given ones.
 
-    With d = −∇F over all rows, dropout off, in float64:
+    With d = −∇(F + smooth penalties) over all rows, dropout off, in float64:
 
     - primal: the distance from each set;
     - dual: λ̂, the multipliers ≥ 0 (and normals) that leave the least of d (nonnegative least squares);
-    - stationarity: what they leave, ‖d − Σ normals‖ / max(‖∇F(θ)‖, 10⁻³ ‖∇F(θ₀)‖); of a set of one's own without
-      ``normal_cone``, ‖θ − Π(θ + ηd)‖/η in its place;
+    - stationarity: what they leave, ‖d − Σ normals‖ / max(‖∇F(θ)‖, 10⁻³ ‖∇F(θ₀)‖), F without penalties and θ₀ where the
+      run began (of an objective: the initialization by seed 0); of a set of one's own without ``normal_cone``,
+      ‖θ − Π(θ + ηd)‖/η in its place;
     - complementarity: max |λ̂ g| / |F|;
     - qualification: the smallest singular value of the active limits' Jacobian; near 0, multipliers mean nothing;
     - for a convex problem the duality gap, an upper bound of F(θ) − min F.
@@ -143,8 +145,8 @@ def optimality(
     whole, trained, first = _whole(subject, data, parameters, state)
     value, gradient = whole.smooth(trained)
     value += whole.rough(trained)
-    data_loss = whole.data_loss(trained)[0]
-    scale = max(length(gradient), LEAST_SHARE * length(whole.smooth(first)[1]), 1e-300)
+    data_loss, slope = whole.data_loss(trained)
+    scale = max(length(slope), LEAST_SHARE * length(whole.data_loss(first)[1]), 1e-300)
     members = members_of(whole.objective, whole.settings)
     titles = _titles(members)
     primal = {t: _distance(m, trained) for m, t in zip(members, titles, strict=True) if m.is_set}
@@ -218,6 +220,8 @@ def _whole(subject: Any, data: Any, parameters: Any, state: Any) -> tuple[Whole,
             raise TrainingError("an objective is looked at somewhere: cr.optimality(objective, (X, y), parameters=…)")
         rows = normalized(make_rows(data, "training"))
         objective, treatment, first = subject.on(rows["x"], parameters), EVEN, parameters
+        if not isinstance(subject.network, FunctionNetwork):
+            first = subject.network.initialize(rows["x"], seed=0)
         settings = {k: np.float64(v) for k, v in objective.settings().items()}
         state = state or {}
     else:

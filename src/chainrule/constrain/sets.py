@@ -73,6 +73,11 @@ class VectorSet(Chooser):
             shown.append(f"per={self.spread!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
+    def __and__(self, other: Any) -> Any:
+        from chainrule.constrain.intersection import Intersection
+
+        return Intersection(self, other)
+
     def settings(self) -> dict[str, float]:
         """Return the numbers that another run may have others of, without another program."""
         return {name: getattr(self, name) for name in self.numbers}
@@ -147,7 +152,7 @@ class VectorSet(Chooser):
             for i, (one, along) in enumerate(vectors):
                 label = bundle.label if len(vectors) == 1 else f"{bundle.label}, {i}"
                 normal, multipliers[label] = self.normal(one, along, numbers, active)
-                values[label] = self.value(one, numbers)
+                values[label] = self.limit_value(one, numbers)
                 normals.append(normal)
             nearest.update(zip(bundle.names, joined(bundle, normals, w), strict=True))
         return NormalCone(nearest, multipliers, values)
@@ -177,7 +182,7 @@ class VectorSet(Chooser):
         """Return σ of one vector."""
         return float("inf")
 
-    def value(self, w: Array, numbers: Mapping[str, Any]) -> float:
+    def limit_value(self, w: Array, numbers: Mapping[str, Any]) -> float:
         """Return g of one vector, of the limit g ≤ 0."""
         raise NotImplementedError
 

@@ -53,7 +53,10 @@ def without_effect(objective: Any, parameters: Any, state: Any, rows: Mapping[st
     try:
         here = loss(None, 1.0)
         for i, name in enumerate(leaf_names(structure)):
-            if name in names and abs(loss(i, 2.0) - here) <= NO_EFFECT * abs(loss(i, 0.0) - here):
+            if name not in names:
+                continue
+            worth = abs(loss(i, 0.0) - here)
+            if worth > 0.0 and abs(loss(i, 2.0) - here) <= NO_EFFECT * worth:
                 found.append(name)
     except TraceError:  # a network that can be traced and not called: training will say what is wrong with it
         return []
