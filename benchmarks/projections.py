@@ -2,17 +2,17 @@
 
 python -m benchmarks.projections [--points 1000] [--set L2Ball]
 
-Every point is projected by both; the largest distance between the two, relative to the point, is printed. An interior
-point method knows a point of a curved set no better than to the root of its tolerance: where the two differ by more than
-10⁻⁶, ours is proved to be as near as that to the exact one, by the gap σ(D(v − p)) − ⟨D(v − p), p⟩ ≥ ½‖p − p*‖²_D.
-Nonconvex sets are compared with all their possibilities, tried one by one.
+Every point is projected by both; the largest distance between the two, relative to the point, is printed. An
+interior point method knows a point of a curved set no better than to the root of its tolerance: where the two differ
+by more than 10⁻⁶, ours is proved to be as near as that to the exact one, by the gap
+σ(D(v − p)) − ⟨D(v − p), p⟩ ≥ ½‖p − p*‖²_D. Nonconvex sets are compared with all their possibilities, tried one by one.
 """
 
 from __future__ import annotations
 
 import argparse
-from contextlib import suppress
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -49,29 +49,51 @@ def _rows(cp: Any, w: Any) -> Any:
 
 
 CASES = (
-    Case("L2Ball", lambda r: ct.L2Ball(r), lambda cp, w, r: [cp.norm(cp.vec(w, order="C"), 2) <= r],
-         support=lambda g, r: r * float(np.linalg.norm(g))),
+    Case(
+        "L2Ball",
+        lambda r: ct.L2Ball(r),
+        lambda cp, w, r: [cp.norm(cp.vec(w, order="C"), 2) <= r],
+        support=lambda g, r: r * float(np.linalg.norm(g)),
+    ),
     Case("L1Ball", lambda r: ct.L1Ball(r), lambda cp, w, r: [cp.sum(cp.abs(w)) <= r]),
     Case("LInfBall", lambda r: ct.LInfBall(r), lambda cp, w, r: [cp.abs(w) <= r]),
-    Case("MaxNorm", lambda r: ct.MaxNorm(r), lambda cp, w, r: [cp.norm(w[:, j], 2) <= r for j in range(SHAPE[1])],
-         support=lambda g, r: r * float(np.sum(np.linalg.norm(g, axis=0)))),
+    Case(
+        "MaxNorm",
+        lambda r: ct.MaxNorm(r),
+        lambda cp, w, r: [cp.norm(w[:, j], 2) <= r for j in range(SHAPE[1])],
+        support=lambda g, r: r * float(np.sum(np.linalg.norm(g, axis=0))),
+    ),
     Case(
         "L1Ball, per input",
         lambda r: ct.L1Ball(r, per="input"),
         lambda cp, w, r: [cp.norm(w[i, :], 1) <= r for i in range(SHAPE[0])],
     ),
-    Case("GroupL2Ball", lambda r: ct.GroupL2Ball(r), lambda cp, w, r: [_rows(cp, w) <= r],
-         support=lambda g, r: r * float(np.max(np.linalg.norm(g, axis=1)))),
+    Case(
+        "GroupL2Ball",
+        lambda r: ct.GroupL2Ball(r),
+        lambda cp, w, r: [_rows(cp, w) <= r],
+        support=lambda g, r: r * float(np.max(np.linalg.norm(g, axis=1))),
+    ),
     Case("Box", lambda r: ct.Box(-0.5 * r, r), lambda cp, w, r: [w >= -0.5 * r, w <= r]),
-    Case("NonNegative", lambda r: ct.NonNegative(), lambda cp, w, r: [w >= 0]),
+    Case(
+        "NonNegative",
+        lambda r: ct.NonNegative(),
+        lambda cp, w, r: [w >= 0],
+        support=lambda g, r: 0.0 if np.max(g) <= 0.0 else float("inf"),
+    ),
     Case("Simplex", lambda r: ct.Simplex(r), lambda cp, w, r: [w >= 0, cp.sum(w) == r]),
     Case(
         "Intersection",
         lambda r: ct.Intersection(ct.L1Ball(r), ct.LInfBall(0.25 * r)),
         lambda cp, w, r: [cp.sum(cp.abs(w)) <= r, cp.abs(w) <= 0.25 * r],
     ),
-    Case("SpectralBall", lambda r: ct.SpectralBall(r), lambda cp, w, r: [cp.sigma_max(w) <= r], False,
-         support=lambda g, r: r * float(np.linalg.norm(g, "nuc"))),
+    Case(
+        "SpectralBall",
+        lambda r: ct.SpectralBall(r),
+        lambda cp, w, r: [cp.sigma_max(w) <= r],
+        False,
+        support=lambda g, r: r * float(np.linalg.norm(g, "nuc")),
+    ),
     Case("NuclearBall", lambda r: ct.NuclearBall(r), lambda cp, w, r: [cp.normNuc(w) <= r], diagonal=False),
 )
 
@@ -124,7 +146,7 @@ class Judge:
         w = cp.Variable(SHAPE)
         away = cp.multiply(weight, w - v / scale)
         limits = self.case.limits(cp, w, radius / scale)
-        # The length has twice the digits of its square, but no derivative at 0, where a point inside is its own nearest.
+        # The length has twice the digits of its square, but no derivative at 0, where a point inside is its own.
         length = cp.Problem(cp.Minimize(cp.norm(cp.vec(away, order="C"), 2)), limits)
         square = cp.Problem(cp.Minimize(cp.sum_squares(away)), limits)
         for tolerance in (1e-13, 1e-12, 1e-11, 1e-10, 1e-9):  # the tightest that the solver reaches
@@ -137,7 +159,8 @@ class Judge:
         raise RuntimeError(f"CVXPY found no projection on {self.case.name}")
 
 
-def compared(case: Case, diagonal: bool, count: int, seed: int = 0, executor: str = "reference"
+def compared(
+    case: Case, diagonal: bool, count: int, seed: int = 0, executor: str = "reference"
 ) -> Iterator[tuple[float, float]]:
     """Give the distance of the two answers, and the proved one of ours to the exact one, relative to the point."""
     judge, project = Judge(case), Projection(case.make(1.0), diagonal)
@@ -198,7 +221,9 @@ def main() -> None:
             step = step if diagonal else np.ones(SHAPE)
             ours = Projection(ct.Cardinality(4), diagonal)(v, step, {"count": 4.0}, options.executor)["w"]
             worst = max(worst, float(np.max(np.abs(ours - by_trying_all(v, step, 4)))))
-    print(f"{'Cardinality(4)':18} both       {options.points} points, largest distance from the best of all {worst:.1e}")
+    print(
+        f"{'Cardinality(4)':18} both       {options.points} points, largest distance from the best of all {worst:.1e}"
+    )
     if failed or worst:
         raise SystemExit(f"{failed} points differ")
 

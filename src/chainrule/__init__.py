@@ -19,8 +19,8 @@ _ROOM_OF = {
     "ops": ("graph_from_json", "iterate", "key", "make_graph", "scan"),
 }
 _ROOMS = (
-    "calculus", "constrain", "errors", "execute", "explanation", "files", "graph", "learn", "nn", "ops", "plot", "table",
-    "workflow",
+    "calculus", "constrain", "errors", "execute", "explanation", "files", "graph", "learn", "nn", "ops", "plot",
+    "table", "workflow",
 )  # fmt: skip
 _PUBLIC = {name: room for room, names in _ROOM_OF.items() for name in names}
 

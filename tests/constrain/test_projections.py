@@ -138,7 +138,7 @@ def test_nonexpansive_in_the_metric(name: str, diagonal: bool) -> None:
     @given(SEEDS)
     def check(seed: int) -> None:
         a, step, r = draw(seed)
-        step = step ** 0.3 if diagonal else np.ones(SHAPE)
+        step = step**0.3 if diagonal else np.ones(SHAPE)
         b = a + np.random.default_rng(seed + 1).normal(size=SHAPE) * 10.0 ** np.random.default_rng(seed).uniform(-3, 1)
         ours = [projected(name, diagonal, x, step, r, "reference") for x in (a, b)]
         after, before = (float(np.sqrt(np.sum((x - y) ** 2 / step))) for x, y in (ours, (a, b)))
@@ -239,7 +239,9 @@ def test_what_is_refused(make: Any, message: str) -> None:
         make()
 
 
-@pytest.mark.parametrize(("name", "diagonal"), [(n, False) for n in SETS if n not in ("NonNegative", "Cardinality", "Intersection")])
+@pytest.mark.parametrize(
+    ("name", "diagonal"), [(n, False) for n in SETS if n not in ("NonNegative", "Cardinality", "Intersection")]
+)
 def test_support_is_reached_and_not_exceeded(name: str, diagonal: bool) -> None:
     """σ(g) ≥ ⟨g, w⟩ for every point of the set, and the nearest point to v + t·g comes near to it for a large t."""
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Penalties and sets in training: what is covered, in which metric, on both executors, with everything else that fits."""
+"""Penalties and sets in training: what is covered, in which metric, on both executors, with all else that fits."""
 
 from __future__ import annotations
 
@@ -91,9 +91,11 @@ def test_what_is_covered_by_default() -> None:
     """Weights of sums; not biases, gains, shifts, embeddings, frequencies; tied ones once."""
     net = cr.nn.Sequential(
         cr.nn.Concatenate(
-            cr.nn.Columns([0], cr.nn.Embedding(4, 2)), cr.nn.Columns([1, 2], cr.nn.Periodic(3, 2)), cr.nn.Columns([3], cr.nn.Scale())
+            cr.nn.Columns([0], cr.nn.Embedding(4, 2)), cr.nn.Columns([1, 2], cr.nn.Periodic(3, 2)),
+            cr.nn.Columns([3], cr.nn.Scale()),
         ),
-        cr.nn.Dense(5, activation=cr.nn.PReLU()), cr.nn.LayerNorm(), cr.nn.Dense(5, name="copy"), cr.nn.Dense(5), cr.nn.Dense(1),
+        cr.nn.Dense(5, activation=cr.nn.PReLU()), cr.nn.LayerNorm(), cr.nn.Dense(5, name="copy"),
+        cr.nn.Dense(5), cr.nn.Dense(1),
         tie={"hidden3.weight": "copy.weight.T"},
     )  # fmt: skip
     chosen = cr.Objective(net, "squared_error", subject_to=[ct.L2Ball(1.0)]).on(np.zeros((1, 4))).subject_to[0]
@@ -135,7 +137,8 @@ def test_frozen_parameters_are_not_covered_and_stay() -> None:
 
 def test_tied_weights_are_covered_once() -> None:
     net = cr.nn.Sequential(
-        cr.nn.Dense(5, activation="tanh"), cr.nn.Dense(5, activation="tanh"), cr.nn.Dense(1), tie={"hidden2.weight": "hidden1.weight.T"}
+        cr.nn.Dense(5, activation="tanh"), cr.nn.Dense(5, activation="tanh"), cr.nn.Dense(1),
+        tie={"hidden2.weight": "hidden1.weight.T"},
     )  # fmt: skip
     run = fit([ct.L2Ball(0.7)], net=net)
     assert np.sqrt(sum(np.sum(w * w) for w in weights(run))) == pytest.approx(0.7)
@@ -224,7 +227,10 @@ def test_penalties_and_their_numbers() -> None:
     assert str(2 * ct.L1() <= 4.0) == "L1Ball(2)"
     assert str(ct.GroupL2(groups="unit") <= 4.0).startswith("GroupL2Ball(4")
     run = fit(penalty=[total])
-    given = fit(penalty=[5 * ct.L1() + 3 * ct.SquaredL2(parameters="all")], settings={"penalty1.lambda": 0.01, "penalty2.lambda": 0.02})
+    given = fit(
+        penalty=[5 * ct.L1() + 3 * ct.SquaredL2(parameters="all")],
+        settings={"penalty1.lambda": 0.01, "penalty2.lambda": 0.02},
+    )
     assert bits(run.parameters) == bits(given.parameters)
 
 
@@ -288,7 +294,10 @@ def test_the_printed_problem() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"subject_to": [ct.L2Ball(1.0, parameters=["hiden1.weight"])]}, r"covers none of hidden1.weight, hidden1.bias"),
+        (
+            {"subject_to": [ct.L2Ball(1.0, parameters=["hiden1.weight"])]},
+            r"covers none of hidden1.weight, hidden1.bias",
+        ),
         ({"subject_to": [ct.MaxNorm(1.0, parameters="all")]}, r"needs weights \[in, out\]; hidden1.bias has the shape"),
         ({"penalty": [ct.L2Ball(1.0)]}, r"penalty holds L2Ball.*which has no value"),
         ({"subject_to": [0.1 * ct.L1()]}, r"subject_to holds .*which has no project"),

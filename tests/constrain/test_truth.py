@@ -81,11 +81,15 @@ def test_the_soft_form_with_the_multiplier_has_the_same_solution(
     size = np.linalg.norm(w) if isinstance(limit, ct.L2Ball) else np.abs(w).sum()
     assert size == pytest.approx(limit.radius, rel=1e-4)
     assert found.level == "ε-optimal", found
-    assert found.value == pytest.approx(found.data_loss + multiplier * (size**2 if limit.multiplier_of[-1] == "²" else size))
+    assert found.value == pytest.approx(
+        found.data_loss + multiplier * (size**2 if limit.multiplier_of[-1] == "²" else size)
+    )
 
 
 def test_an_inactive_limit_has_the_multiplier_0_exactly() -> None:
-    run = cr.fit(problem("diabetes", subject_to=[ct.L2Ball(50.0)]), table("diabetes"), method=ct.AcceleratedProjection())
+    run = cr.fit(
+        problem("diabetes", subject_to=[ct.L2Ball(50.0)]), table("diabetes"), method=ct.AcceleratedProjection()
+    )
     found = cr.optimality(run)
     assert list(found.multipliers.values()) == [0.0]
     assert found.qualification is None
@@ -160,7 +164,9 @@ def test_conversions_to_scikit_learn() -> None:
     ridge = Ridge(alpha=2 * n * strength, fit_intercept=False, tol=1e-12).fit(x, y[:, 0])
     np.testing.assert_allclose(run.parameters["weight"][:, 0], ridge.coef_, rtol=0, atol=1e-6)
     x, y = table("breast cancer")
-    run = cr.fit(problem("breast cancer", penalty=[strength * ct.SquaredL2()]), (x, y), method=ct.AcceleratedProjection())
+    run = cr.fit(
+        problem("breast cancer", penalty=[strength * ct.SquaredL2()]), (x, y), method=ct.AcceleratedProjection()
+    )
     logistic = LogisticRegression(C=1 / (2 * len(x) * strength), tol=1e-12, max_iter=10_000).fit(x, y)
     np.testing.assert_allclose(run.parameters["weight"][:, 0], logistic.coef_[0], rtol=0, atol=1e-5)
 
@@ -227,14 +233,16 @@ def test_against_an_independent_solver(kind: str) -> None:
 
 
 def test_an_unbounded_set_has_no_finite_gap_and_is_not_called_optimal() -> None:
-    run = cr.fit(problem("diabetes", subject_to=[ct.NonNegative()]), table("diabetes"), method=ct.AcceleratedProjection())
+    run = cr.fit(
+        problem("diabetes", subject_to=[ct.NonNegative()]), table("diabetes"), method=ct.AcceleratedProjection()
+    )
     found = cr.optimality(run)
     assert found.level == "ε-KKT"
     assert not found.certified
     assert "is unbounded" in str(found)
 
 
-# --- a network: never more than ε-KKT -----------------------------------------------------------------------------------
+# --- a network: never more than ε-KKT ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from chainrule.constrain.selection import Axes, Bundle, Per, named_leaves
 from chainrule.constrain.sets import ACTIVE, Array, NormalCone, PerSet, VectorSet, joined, split
 from chainrule.constrain.solving import root_of
 from chainrule.constrain.vectors import (
+    TINY,
     Arrays,
     bisected,
     group_shrunk,
@@ -135,7 +136,9 @@ class L1Ball(PerSet):
         sign = np.sign(w)
         along, rest = sign * d, np.abs(d[sign == 0])
         # the λ ≥ 0 that is nearest: Σ_{w≠0} (sign·d − λ) + Σ_{w=0} max(|d| − λ, 0) = 0
-        multiplier = root_of(lambda t: np.sum(along[sign != 0] - t) + np.sum(np.maximum(rest - t, 0.0)), np.max(np.abs(d)))
+        multiplier = root_of(
+            lambda t: np.sum(along[sign != 0] - t) + np.sum(np.maximum(rest - t, 0.0)), np.max(np.abs(d))
+        )
         return np.where(sign != 0, multiplier * sign, np.clip(d, -multiplier, multiplier)), multiplier
 
 
@@ -213,9 +216,12 @@ class GroupL2Ball(VectorSet):
             tau, f, found = threshold(size, ones, None, radius)
             share = pulled(v, f, inside, radius, None)
             shrunk = [
-                a * (ops.maximum(b - tau, 0.0) / ops.where(b > 0.0, b, 1.0) * share) for a, b in zip(v, size, strict=True)
+                a * (ops.maximum(b - tau, 0.0) / ops.where(b > 0.0, b, 1.0) * share)
+                for a, b in zip(v, size, strict=True)
             ]
             return [ops.where(inside, a, b) for a, b in zip(v, shrunk, strict=True)], found
+
+        s = [b + TINY for b in s]
 
         def at(tau: Any) -> Arrays:
             return [group_shrunk(a, b, g, tau)[0] for a, b, g in zip(v, s, along, strict=True)]
@@ -264,8 +270,8 @@ def group_axes(groups: str, value: Any) -> tuple[int, ...]:
     found = Bundle("", (), "unit" if groups == "unit" else "input").axes(len(value.shape))
     if len(value.shape) < 2 or found is None:
         raise TrainingError(
-            f"groups={groups!r} needs weights [in, out]; a parameter has the shape {list(value.shape)}: leave it out by "
-            "parameters=…"
+            f"groups={groups!r} needs weights [in, out]; a parameter has the shape {list(value.shape)}: leave it out "
+            "by parameters=…"
         )
     return found
 

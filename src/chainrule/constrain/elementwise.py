@@ -1,4 +1,4 @@
-"""Sets in which each element has a limit of its own, and those that count or divide a total: box, simplex, cardinality."""
+"""Sets with a limit for each element, and those that count elements or divide a total: box, simplex, cardinality."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chainrule.constrain.balls import YES
 from chainrule.constrain.selection import Axes
 from chainrule.constrain.sets import Array, PerSet, VectorSet
 from chainrule.constrain.solving import root_of
-from chainrule.constrain.vectors import Arrays, largest, length_of, rounding, threshold, total
+from chainrule.constrain.vectors import TINY, Arrays, largest, length_of, rounding, threshold, total
 from chainrule.errors import TrainingError
 
 
@@ -125,7 +125,7 @@ class Simplex(PerSet):
     def nearest(self, v: Arrays, s: Arrays | None, axes: Axes, numbers: Mapping[str, Any]) -> tuple[Arrays, Any]:
         r = numbers["total"]
         margin = rounding(v, axes)
-        steps = [0.0 * a + 1.0 for a in v] if s is None else s
+        steps = [0.0 * a + 1.0 for a in v] if s is None else [b + TINY for b in s]
         start = largest([(a - r) / b for a, b in zip(v, steps, strict=True)], axes)  # there one element alone is r
         tau, f, found = threshold(v, steps, axes, r, start)
         negative = largest([ops.where(a < 0.0, 1.0, 0.0 * a) for a in v], axes) > 0.0
@@ -178,9 +178,13 @@ class Cardinality(PerSet):
 
     def nearest(self, v: Arrays, s: Arrays | None, axes: Axes, numbers: Mapping[str, Any]) -> tuple[Arrays, Any]:
         count = numbers["count"]
-        worth = [-(a * a) if s is None else -(a * a / s[i]) for i, a in enumerate(v)]
+        worth = [-(a * a) if s is None else -(a * a / (s[i] + TINY)) for i, a in enumerate(v)]
         if axes is None:
-            flat = ops.concatenate([ops.reshape(a, -1) for a in worth], axis=0) if len(v) > 1 else ops.reshape(worth[0], -1)
+            flat = (
+                ops.concatenate([ops.reshape(a, -1) for a in worth], axis=0)
+                if len(v) > 1
+                else ops.reshape(worth[0], -1)
+            )
             rank = ops.argsort(ops.argsort(flat))
             cuts = np.cumsum([0, *(length_of([a], None) for a in v)])
             ranks = [ops.reshape(rank[int(i) : int(j)], a.shape) for i, j, a in zip(cuts, cuts[1:], v, strict=False)]

@@ -131,7 +131,9 @@ def _takers(members: list[Member], smooth: list[Any], free: list[str]) -> dict[s
     for name in names:
         able = [i for i, m in enumerate(members) if m.is_set and name in m.what.covered and m.what.bounded]
         able += [len(members) + i for i, (p, s) in enumerate(smooth) if name in p.covered and s["lambda"] > 0]
-        able += [i for i, m in enumerate(members) if not m.is_set and name in m.what.covered and m.settings["lambda"] > 0]
+        able += [
+            i for i, m in enumerate(members) if not m.is_set and name in m.what.covered and m.settings["lambda"] > 0
+        ]
         if not able:
             return _unbounded(members)
         found[name] = able[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from chainrule.errors import TrainingError
@@ -58,8 +59,9 @@ class Intersection:
         """Return the nearest point that is in all sets, in a metric, and whether it was found."""
         chosen = metric or Metric("scalar", 1.0)
         numbers = self.settings() if settings is None else settings
-        moves = [
-            lambda point, s=s, own=part(numbers, str(i)): s.project(point, chosen, own)
-            for i, s in enumerate(self.parts, 1)
-        ]
+        moves = [partial(_project, s, chosen, part(numbers, str(i))) for i, s in enumerate(self.parts, 1)]
         return nearest_of_all(moves, moves, parameters, chosen)
+
+
+def _project(limit: Any, metric: Metric, numbers: Mapping[str, Any], point: Any) -> Any:
+    return limit.project(point, metric, numbers)

@@ -59,7 +59,10 @@ class Optimality:
         return self.level == OPTIMAL
 
     def __str__(self) -> str:
-        lines = [f"{self.level}  (ε = {self.tolerance:g}; all {self.rows} rows, dropout off, float64)", f"  {self.said}"]
+        lines = [
+            f"{self.level}  (ε = {self.tolerance:g}; all {self.rows} rows, dropout off, float64)",
+            f"  {self.said}",
+        ]
         lines.append(f"  objective        {self.value:.10g}" + (
             f", of which the loss is {self.data_loss:.10g}" if self.value != self.data_loss else ""
         ))  # fmt: skip
@@ -72,12 +75,15 @@ class Optimality:
             lines.append(f"  penalty          λ = {strength:g}  ({title})")
         by = "the best λ̂" if self.approximate is None else f"‖θ − Π(θ − η∇F)‖/η, η = {self.approximate:.2g}"
         lines.append(
-            f"  stationarity     {self.stationarity:.2g} of max(‖∇F(θ)‖, {LEAST_SHARE:g}·‖∇F(θ₀)‖) = {self.scale:.3g}, by {by}"
+            f"  stationarity     {self.stationarity:.2g} of max(‖∇F(θ)‖, {LEAST_SHARE:g}·‖∇F(θ₀)‖) = {self.scale:.3g}, "
+            f"by {by}"
         )
         if self.primal and self.approximate is None:
             lines.append(f"  complementarity  max |λ̂ g| = {self.complementarity:.2g} of |F|")
         if self.qualification is not None:
-            lines.append(f"  qualification    smallest singular value of the active limits' Jacobian: {self.qualification:.3g}")
+            lines.append(
+                f"  qualification    smallest singular value of the active limits' Jacobian: {self.qualification:.3g}"
+            )
         if self.convex:
             found = f"{self.gap.value:.2g}" if np.isfinite(self.gap.value) else f"not finite: {self.gap.why}"
             lines.append(f"  convex           {self.because}; duality gap {found}")
@@ -94,12 +100,19 @@ class Optimality:
         if self.level == FEASIBLE:
             return "The constraints hold; F still falls along directions that they allow, so the point is no minimum."
         if self.level == KKT:
-            why = self.because if not self.convex else (self.gap.why or f"the duality gap, {self.gap.value:.2g}, is not small")
+            why = (
+                self.because
+                if not self.convex
+                else (self.gap.why or f"the duality gap, {self.gap.value:.2g}, is not small")
+            )
             return (
                 "The constraints hold and no small allowed step lowers F to first order. That it is a minimum was not "
                 f"shown: {why}."
             )
-        return f"Certified: no point that satisfies the constraints has an F that is lower by more than {self.gap.value:.2g}."
+        return (
+            "Certified: no point that satisfies the constraints has an objective that is lower by more than "
+            f"{self.gap.value:.2g}."
+        )
 
 
 def optimality(
@@ -209,7 +222,9 @@ def _whole(subject: Any, data: Any, parameters: Any, state: Any) -> tuple[Whole,
     """Return the objective over all rows in float64, the point, and the point of the beginning."""
     if isinstance(subject, Run):
         if parameters is not None or state is not None:
-            raise TrainingError("a run has parameters of its own; for others: cr.optimality(run.objective, data, parameters=…)")
+            raise TrainingError(
+                "a run has parameters of its own; for others: cr.optimality(run.objective, data, parameters=…)"
+            )
         rows = subject.training if data is None else normalized(make_rows(data, "training"))
         settings = {k: np.asarray(v, np.float64) for k, v in subject.timeline.at(subject.steps).items()}
         settings |= {k: np.float64(v) for k, v in _own_numbers(subject).items()}

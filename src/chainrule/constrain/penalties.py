@@ -268,7 +268,8 @@ class GroupL2(_Nonsmooth):
 
     def dual_norm(self, gradient: Any) -> float:
         return max(
-            float(np.max(np.sqrt(np.sum(np.square(g), axis=group_axes(self.groups, g))))) for g in self._leaves(gradient)
+            float(np.max(np.sqrt(np.sum(np.square(g), axis=group_axes(self.groups, g)))))
+            for g in self._leaves(gradient)
         )
 
 

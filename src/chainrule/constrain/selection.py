@@ -96,7 +96,9 @@ def make_cover(
         else:
             found = {name for name in declared if fnmatchcase(name, pattern)}
         if not found:
-            raise TrainingError(f"{who}: parameters={pattern!r} covers none of {', '.join(declared) or 'no parameters'}")
+            raise TrainingError(
+                f"{who}: parameters={pattern!r} covers none of {', '.join(declared) or 'no parameters'}"
+            )
         chosen |= found
     names = tuple(name for name in declared if name in chosen and name not in frozen)
     if not names:
@@ -109,7 +111,10 @@ def make_cover(
                 "parameters=…, or use per='layer'"
             )
     return Cover(
-        names, shapes, tuple(n for n in declared if n not in chosen), tuple(n for n in declared if n in chosen & set(frozen))
+        names,
+        shapes,
+        tuple(n for n in declared if n not in chosen),
+        tuple(n for n in declared if n in chosen & set(frozen)),
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.constrain.selection import Axes, Bundle, Chooser, Per, named_leaves, with_leaves
-from chainrule.constrain.vectors import TINY, Arrays
+from chainrule.constrain.vectors import Arrays
 from chainrule.errors import TrainingError
 from chainrule.learn.optimizers import Metric
 
@@ -104,7 +104,7 @@ class VectorSet(Chooser):
         converged: Any = np.asarray(True)
         for bundle in self.bundles:
             v = [leaves[name] for name in bundle.names]
-            s = None if steps is None else [steps[n] + TINY for n in bundle.names]
+            s = None if steps is None else [steps[n] for n in bundle.names]
             w, ok = self.nearest(v, s, bundle.axes(v[0].ndim), numbers)
             changed.update(zip(bundle.names, w, strict=True))
             converged = ops.logical_and(converged, ok)
@@ -114,7 +114,10 @@ class VectorSet(Chooser):
         return ""
 
     def nearest(self, v: Arrays, s: Arrays | None, axes: Axes, numbers: Mapping[str, Any]) -> tuple[Arrays, Any]:
-        """Return the nearest point of one bundle: Euclidean where s is None, else in the metric 1/s."""
+        """Return the nearest point of one bundle: Euclidean where s is None, else in the metric 1/s.
+
+        A step s of 0 belongs to an element that does not move (a factor of 0, a schedule that begins with 0).
+        """
         raise NotImplementedError
 
     # What optimality asks, on arrays.
@@ -170,9 +173,7 @@ class VectorSet(Chooser):
             found.update(zip(bundle.names, joined(bundle, ones, arrays), strict=True))
         return found
 
-    def normal_cone_residual(
-        self, parameters: Any, direction: Any, settings: Mapping[str, Any] | None = None
-    ) -> float:
+    def normal_cone_residual(self, parameters: Any, direction: Any, settings: Mapping[str, Any] | None = None) -> float:
         """Return the distance of a direction from the normal cone at a point: 0 at −∇F of a stationary point."""
         normal = self.normal_cone(parameters, direction, settings).nearest
         directions = named_leaves(direction)

@@ -56,7 +56,9 @@ def members_of(objective: Objective, settings: Mapping[str, Any]) -> list[Member
         for i, p in enumerate(objective.penalty, 1)
         if isinstance(p, Proximal)
     ]
-    return found + [Member(s, f"set{i}", part(settings, f"set{i}"), True) for i, s in enumerate(objective.subject_to, 1)]
+    return found + [
+        Member(s, f"set{i}", part(settings, f"set{i}"), True) for i, s in enumerate(objective.subject_to, 1)
+    ]
 
 
 def made_up(members: list[Member], parameters: Any, gradient: Any) -> Split:

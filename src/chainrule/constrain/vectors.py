@@ -63,10 +63,6 @@ def all_of(value: Any) -> Any:
     return value if value.ndim == 0 else ops.all_(value)
 
 
-def at_least_one(value: Any) -> Any:
-    return ops.maximum(value, 1.0)
-
-
 def l2_shrunk(v: Arrays, s: Arrays, axes: Axes, radius: Any) -> tuple[Arrays, Any]:
     """Return the nearest points of ‖w‖ ≤ r in the metric 1/s: w = v/(1 + μs), with the μ ≥ 0 that gives ‖w‖ = r.
 
@@ -77,26 +73,30 @@ def l2_shrunk(v: Arrays, s: Arrays, axes: Axes, radius: Any) -> tuple[Arrays, An
     high = radius * radius * (1.0 + margin)
 
     def sizes(mu: Any) -> tuple[Any, Any]:
-        w = [a / (1.0 + mu * b) for a, b in zip(v, s, strict=True)]
-        squares = [a * a for a in w]
-        return total(squares, axes), total([q * b / (1.0 + mu * b) for q, b in zip(squares, s, strict=True)], axes)
+        shares = [1.0 / (1.0 + mu * b) for b in s]  # one division an element: it takes as long as ten products
+        squares = [(a * q) * (a * q) for a, q in zip(v, shares, strict=True)]
+        return total(squares, axes), total([x * b * q for x, b, q in zip(squares, s, shares, strict=True)], axes)
 
     def body(state: Any) -> Any:
         mu, square, slope = state
         size = ops.sqrt(square)
-        outside = square > high
+        outside = ops.logical_and(square > high, slope > 0.0)
         step = ops.where(outside, square * (size - radius) / (radius * ops.where(outside, slope, 1.0)), 0.0)
         mu = mu + step
         return (mu, *sizes(mu))
 
     squares = [a * a for a in v]
     first, slope = total(squares, axes), total([q * b for q, b in zip(squares, s, strict=True)], axes)
-    state, found = iterate((0.0 * first, first, slope), body, lambda state: all_of(state[1] <= high), MOST)
+
+    def close(state: Any) -> Any:  # a vector none of whose elements the step moves is made shorter as a whole, below
+        return all_of(ops.logical_or(state[1] <= high, state[2] <= 0.0))
+
+    state, found = iterate((0.0 * first, first, slope), body, close, MOST)
     mu, square, _ = state
     inside = first <= radius * radius
     share = ops.where(inside, 1.0, ops.minimum(radius * (1.0 - margin) / ops.sqrt(ops.where(inside, 1.0, square)), 1.0))
     mu = ops.where(inside, 0.0, mu)
-    return [a / (1.0 + mu * b) * share for a, b in zip(v, s, strict=True)], found
+    return [a * (share / (1.0 + mu * b)) for a, b in zip(v, s, strict=True)], found
 
 
 def threshold(v: Arrays, s: Arrays, axes: Axes, radius: Any, start: Any = None) -> tuple[Any, Any, Any]:
@@ -114,13 +114,13 @@ def threshold(v: Arrays, s: Arrays, axes: Axes, radius: Any, start: Any = None) 
 
     def body(state: Any) -> Any:
         tau, f, slope = state
-        above = f > radius
+        above = ops.logical_and(f > radius, slope > 0.0)
         tau = tau + ops.where(above, (f - radius) / ops.where(above, slope, 1.0), 0.0)
         return (tau, *sums(tau))
 
     def close(state: Any) -> Any:
         tau, f, slope = state
-        return all_of(f <= radius + margin * (radius + ops.absolute(tau) * slope))
+        return all_of(ops.logical_or(f <= radius + margin * (radius + ops.absolute(tau) * slope), slope <= 0.0))
 
     begin = 0.0 * total(v, axes) if start is None else start
     (tau, f, _), found = iterate((begin, *sums(begin)), body, close, MOST)

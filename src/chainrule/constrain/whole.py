@@ -66,6 +66,7 @@ class Whole:
     @property
     def is_drawn(self) -> bool:
         """Does the loss depend on random numbers in training (dropout)?"""
+
         def drawn(trained: Any, everything: Any, state: Any, settings: Any, batch: Any, key: Any) -> Any:
             return self._losses(
                 trained, everything, state, settings, batch, training=True, key=key,

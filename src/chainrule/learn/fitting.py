@@ -100,7 +100,9 @@ def fit(
     if not isinstance(objective, Objective):
         raise TrainingError("fit takes an objective first: cr.fit(cr.Objective(network, loss='squared_error'), (X, y))")
     if method is not None:
-        _refuse_beside_a_method(method, optimizer, epochs, batch_size, accumulate, validation, patience, average, tile_rows)
+        _refuse_beside_a_method(
+            method, optimizer, epochs, batch_size, accumulate, validation, patience, average, tile_rows
+        )
         optimizer, batch_size = SGD(1.0), "all"
     job = prepare(
         objective,

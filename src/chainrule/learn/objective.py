@@ -37,7 +37,9 @@ class Objective:
         object.__setattr__(self, "network", as_network(network))
         object.__setattr__(self, "loss", get_loss(loss))
         object.__setattr__(self, "penalty", _listed(penalty, "penalty", "value", "[0.01 * cr.constrain.SquaredL2()]"))
-        object.__setattr__(self, "subject_to", _listed(subject_to, "subject_to", "project", "[cr.constrain.L2Ball(4.0)]"))
+        object.__setattr__(
+            self, "subject_to", _listed(subject_to, "subject_to", "project", "[cr.constrain.L2Ball(4.0)]")
+        )
         self._refuse_double_link()
 
     def on(self, x: Any, parameters: Any = None) -> Objective:

@@ -78,9 +78,9 @@ def nearest_of_all(moves: Sequence[Move], sets: Sequence[Move], start: Tree, met
     """Return the nearest point of several sets at once, by Dykstra's method, and whether it was found.
 
     x ← Π_k(x + p_k), p_k ← x_before + p_k − x, for each set in turn; for a penalty Π_k is its proximal point
-    (Boyle and Dykstra 1986; Bauschke and Combettes 2008 for penalties). It ends by the rule of Birgin and Raydan (2005):
-    Σ‖p_k − p_k before‖² is small. Then the sets alone are projected on in turn until nothing changes any more, so
-    that the point is in all of them in floating point.
+    (Boyle and Dykstra 1986; Bauschke and Combettes 2008 for penalties). It ends by the rule of Birgin and Raydan
+    (2005), when Σ‖p_k − p_k before‖² is small. Then the sets alone are projected on in turn until nothing changes any
+    more, so that the point is in all of them in floating point.
     """
     leaves, structure = flatten(start)
     dtype = leaves[0].dtype
