@@ -2,10 +2,10 @@
 
 from chainrule.constrain.accelerated import AcceleratedProjection
 from chainrule.constrain.balls import GroupL2Ball, L1Ball, L2Ball, LInfBall, MaxNorm
+from chainrule.constrain.claims import Optimality, optimality
 from chainrule.constrain.elementwise import Box, Cardinality, NonNegative, Simplex
 from chainrule.constrain.intersection import Intersection
 from chainrule.constrain.matrices import NuclearBall, SpectralBall
-from chainrule.constrain.optimality import Optimality, optimality
 from chainrule.constrain.penalties import L1, GroupL2, Penalties, SquaredL2
 from chainrule.constrain.sets import NormalCone, VectorSet
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -39,7 +40,9 @@ class Box(VectorSet):
     def __post_init__(self) -> None:
         for name in ("low", "high"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value)):
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, Real) or not isfinite(float(value))
+            ):
                 raise TrainingError(f"{type(self).__name__}: {name} is {value!r}; it must be a number, or None")
         if self.low is None and self.high is None:
             raise TrainingError(f"{type(self).__name__}: give low, high or both; without them there is no limit")

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.constrain.selection import named_leaves, with_leaves
-from chainrule.constrain.stationarity import Member, Split, made_up
+from chainrule.constrain.stationarity import Member, made_up
 from chainrule.constrain.whole import Whole
-from chainrule.graph import flatten
 from chainrule.learn.objective import Objective, part
 from chainrule.learn.protocols import Proximal
 from chainrule.nn import Dense, Layer, Sequential
@@ -75,7 +74,7 @@ def duality_gap(whole: Whole, members: list[Member], trained: Any, value: float)
     set). h* of a set is its support. Parameters that nothing covers would make it infinite; they are taken to their
     best values first, by Newton's method, since min over them of a convex function is convex.
     """
-    smooth = [
+    smooth: list[tuple[Any, dict[str, Any]]] = [
         (p, part(whole.settings, f"penalty{i}"))
         for i, p in enumerate(whole.objective.penalty, 1)
         if not isinstance(p, Proximal)
@@ -111,10 +110,10 @@ def duality_gap(whole: Whole, members: list[Member], trained: Any, value: float)
         if i < len(members) and members[i].is_set:
             total += members[i].what.support(direction, members[i].settings) - along
             continue
-        penalty, numbers = (members[i].what, members[i].settings) if i < len(members) else smooth[i - len(members)]
+        what: Any = members[i].what if i < len(members) else smooth[i - len(members)][0]
+        own = members[i].settings if i < len(members) else smooth[i - len(members)][1]
         opposite = with_leaves(trained, {n: -v for n, v in (zero | share).items()})
-        size = float(penalty.value(trained, numbers))
-        total += size + penalty.conjugate(opposite, numbers, level) - along
+        total += float(what.value(trained, own)) + what.conjugate(opposite, own, level) - along
     total = max(total, 0.0) + ROUNDING * abs(value)
     return Gap(total, "") if np.isfinite(total) else Gap(float("inf"), _unbounded(members))
 
@@ -173,6 +172,3 @@ def _free_at_best(whole: Whole, trained: Any, free: list[str]) -> Any:
                 return None
         u, g = u + step, trial
     return None
-
-
-__all__ = ["Gap", "Split", "duality_gap", "flatten", "is_linear", "why_convex"]

@@ -15,7 +15,6 @@ from chainrule.constrain.balls import (
     L1Ball,
     L2Ball,
     group_axes,
-    group_multiplier,
     group_normal,
     require_groups,
 )
@@ -35,7 +34,7 @@ class _Penalty(Chooser):
 
     def __post_init__(self) -> None:
         value = self.strength
-        if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 <= float(value) < np.inf:
             raise TrainingError(f"{type(self).__name__}: λ is {value!r}; it must be a finite number of at least 0")
         object.__setattr__(self, "strength", float(value))
         self._check_choice()
@@ -80,7 +79,7 @@ class _Penalty(Chooser):
         return [leaves[name] for name in self.covered]
 
     def _limit(self, limit: Any) -> float:
-        if not self.strength or isinstance(limit, bool) or not isinstance(limit, Real) or not limit > 0:
+        if not self.strength or isinstance(limit, bool) or not isinstance(limit, Real) or not float(limit) > 0:
             raise TrainingError(f"{self} <= {limit!r}: the limit must be a number greater than 0, and so must λ")
         return float(limit) / self.strength
 
@@ -271,6 +270,3 @@ class GroupL2(_Nonsmooth):
             float(np.max(np.sqrt(np.sum(np.square(g), axis=group_axes(self.groups, g)))))
             for g in self._leaves(gradient)
         )
-
-
-__all__ = ["L1", "GroupL2", "Penalties", "SquaredL2", "group_multiplier"]

@@ -49,7 +49,7 @@ class VectorSet(Chooser):
     def __post_init__(self) -> None:
         for name in self.numbers:
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value) or value <= 0:
+            if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 < float(value) < np.inf:
                 raise TrainingError(f"{type(self).__name__}: {name} is {value!r}; it must be a number greater than 0")
             object.__setattr__(self, name, float(value))
         self._check_choice()

@@ -18,13 +18,12 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.constrain.selection import Axes
+from chainrule.learn.projection import TINY
 from chainrule.ops.regions import iterate
 
 Arrays = list[Any]
 MOST = 200
 """Newton's steps at most; about 5 are usual."""
-TINY = 1e-30
-"""Added to a step of 0: an element that the step cannot move is held so fast that others give way first."""
 
 
 def total(values: Sequence[Any], axes: Axes) -> Any:
@@ -178,3 +177,9 @@ def bisected(low: Any, high: Any, too_small: Callable[[Any], Any]) -> tuple[Any,
     unit = float(np.finfo(np.float32 if high.dtype == np.float32 else np.float64).eps)
     (_, high), found = iterate((low, high), halve, lambda b: b[1] - b[0] <= 4.0 * unit * b[1], MOST)
     return high, found
+
+
+__all__ = [
+    "TINY", "Arrays", "all_of", "bisected", "group_shrunk", "l2_shrunk", "largest", "length_of", "pulled", "rounding",
+    "threshold", "total",
+]  # fmt: skip

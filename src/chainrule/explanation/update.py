@@ -27,7 +27,7 @@ from chainrule.learn import (
     Treatment,
 )
 from chainrule.learn.optimizers import clip_share, move, rated
-from chainrule.learn.program import project
+from chainrule.learn.projection import project
 from chainrule.learn.treatment import EVEN, own_decay
 from chainrule.nn.function import FunctionNetwork
 

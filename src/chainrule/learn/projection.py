@@ -12,7 +12,7 @@ from chainrule import ops
 from chainrule.errors import TrainingError
 from chainrule.graph import flatten, make_constant, unflatten
 from chainrule.learn.optimizers import Metric
-from chainrule.learn.protocols import Proximal, Set
+from chainrule.learn.protocols import Proximal
 from chainrule.ops.regions import iterate
 
 Tree = Any
@@ -20,6 +20,8 @@ Move = Callable[[Tree], tuple[Tree, Any]]
 """From a point to the nearest point of a set, or to the proximal point of a penalty, and whether that converged."""
 MOST_ROUNDS = 5000
 FEW_ROUNDS = 50
+TINY = 1e-30
+"""Added to a step of 0: an element that the step cannot move is held so fast that others give way first."""
 
 
 def part(settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -122,9 +124,3 @@ def nearest_of_all(moves: Sequence[Move], sets: Sequence[Move], start: Tree, met
 
     (x, _), still = iterate((x, 0.0 * limit + np.inf), again, lambda state: state[1] <= 0.0, FEW_ROUNDS)
     return unflatten(structure, x), ops.logical_and(ops.logical_and(found, fine), still)
-
-
-TINY = 1e-30
-"""Added to a step of 0: an element that the step cannot move is held so fast that others give way first."""
-
-__all__ = ["Set", "nearest_of_all", "part", "project"]

@@ -9,12 +9,11 @@ import numpy as np
 
 from chainrule.constrain.accelerated import LEAST_SHARE
 from chainrule.constrain.gap import Gap, duality_gap, why_convex
-from chainrule.constrain.selection import named_leaves
 from chainrule.constrain.stationarity import Member, made_up, members_of, smallest_singular_value
 from chainrule.constrain.whole import Whole, length
 from chainrule.errors import TrainingError
 from chainrule.graph import flatten, tree_map
-from chainrule.learn import Objective, Run
+from chainrule.learn import Metric, Objective, Run
 from chainrule.learn.data import make_rows, normalized
 from chainrule.learn.treatment import EVEN
 from chainrule.nn.function import FunctionNetwork
@@ -85,8 +84,8 @@ class Optimality:
                 f"  qualification    smallest singular value of the active limits' Jacobian: {self.qualification:.3g}"
             )
         if self.convex:
-            found = f"{self.gap.value:.2g}" if np.isfinite(self.gap.value) else f"not finite: {self.gap.why}"
-            lines.append(f"  convex           {self.because}; duality gap {found}")
+            bound = f"{self.gap.value:.2g}" if np.isfinite(self.gap.value) else f"not finite: {self.gap.why}"
+            lines.append(f"  convex           {self.because}; duality gap {bound}")
         else:
             lines.append(f"  not convex       {self.because}")
         lines += [f"  note             {note}" for note in self.notes]
@@ -227,7 +226,7 @@ def _whole(subject: Any, data: Any, parameters: Any, state: Any) -> tuple[Whole,
             )
         rows = subject.training if data is None else normalized(make_rows(data, "training"))
         settings = {k: np.asarray(v, np.float64) for k, v in subject.timeline.at(subject.steps).items()}
-        settings |= {k: np.float64(v) for k, v in _own_numbers(subject).items()}
+        settings |= {k: np.asarray(v, np.float64) for k, v in _own_numbers(subject).items()}
         objective, treatment = subject.objective, subject.treatment
         parameters, state, first = subject.parameters, subject.state, subject.at(0).parameters
     elif isinstance(subject, Objective):
@@ -237,7 +236,7 @@ def _whole(subject: Any, data: Any, parameters: Any, state: Any) -> tuple[Whole,
         objective, treatment, first = subject.on(rows["x"], parameters), EVEN, parameters
         if not isinstance(subject.network, FunctionNetwork):
             first = subject.network.initialize(rows["x"], seed=0)
-        settings = {k: np.float64(v) for k, v in objective.settings().items()}
+        settings = {k: np.asarray(v, np.float64) for k, v in objective.settings().items()}
         state = state or {}
     else:
         raise TrainingError(f"optimality takes a run, or an objective with data and parameters, not {subject!r:.60}")
@@ -261,8 +260,6 @@ def _titles(members: list[Member]) -> list[str]:
 def _distance(member: Member, trained: Any) -> float:
     if hasattr(member.what, "distance"):
         return float(member.what.distance(trained, member.settings))
-    from chainrule.learn import Metric
-
     after, _ = member.what.project(trained, Metric("scalar", 1.0), member.settings)
     return length(tree_map(np.subtract, after, trained))
 
@@ -300,4 +297,4 @@ def _numbers(found: dict[str, float]) -> str:
     return f"{active.min():.4g} … {active.max():.4g} for {len(active)} of {len(values)} limits, else 0"
 
 
-__all__ = ["Optimality", "named_leaves", "optimality"]
+__all__ = ["Optimality", "optimality"]
