@@ -344,3 +344,92 @@ def test_a_set_of_ones_own_is_trained_with_and_its_optimality_is_by_projection()
     assert "not known" in str(found)
     early = cr.optimality(cr.fit(objective, (X, y), epochs=1, parameters={"w": np.ones((5, 2))}))
     assert early.level == "feasible"
+
+
+# --- with the rest of the house ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"subject_to": [ct.L2Ball(0.8)]},
+        {"penalty": [0.05 * ct.L1()]},
+        {"penalty": [0.05 * ct.L1() + 0.1 * ct.SquaredL2()], "subject_to": [ct.LInfBall(0.3)]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("optimizer", [cr.learn.SGD(0.05, momentum=0.9), cr.learn.Adam(0.05)], ids=str)
+def test_an_explained_update_is_the_one_that_was_made(parts: Any, optimizer: Any) -> None:
+    run = fit(**parts, optimizer=optimizer, executor="reference")
+    for step in (0, 5):
+        told = cr.explain(run, of="hidden1.weight[1, 2]", step=step)
+        after = float(run.at(step + 1).parameters["hidden1.weight"][1, 2])
+        assert told.update.after == pytest.approx(after, rel=1e-9, abs=1e-12)
+        assert told.update.after - told.update.before == pytest.approx(sum(a for _, a in told.update.parts), abs=1e-12)
+
+
+def test_an_objective_with_a_penalty_is_explained() -> None:
+    objective = cr.Objective(network(), "squared_error", penalty=[0.1 * ct.SquaredL2()])
+    start = network().initialize(X, seed=0)
+    told = cr.explain(objective, (X, Y), of="hidden1.weight[0, 0]", parameters=start)
+    assert dict(told.penalties)["penalty1"] == pytest.approx(0.2 * start["hidden1.weight"][0, 0])
+
+
+def test_many_radii_at_once_are_those_of_single_runs() -> None:
+    objective = cr.Objective(network(), "squared_error", subject_to=[ct.L2Ball(1.0)])
+    options: dict[str, Any] = {"optimizer": cr.learn.Adam(0.05), "epochs": 5, "batch_size": 16}
+    radii = (0.3, 1.0, 3.0)
+    many = cr.learn.fit_many(objective, (X, Y), [{"set1.radius": r} for r in radii], **options)
+    for r, run in zip(radii, many, strict=True):
+        assert bits(run.parameters) == bits(fit([ct.L2Ball(r)], epochs=5).parameters)
+        assert run.settings["set1.radius"] == r
+
+
+def test_optimality_knows_the_radius_that_was_given_to_the_run() -> None:
+    run = fit([ct.L2Ball(1.0)], settings={"set1.radius": 0.3})
+    found = cr.optimality(run)
+    assert found.primal == {"L2Ball(0.3)": 0.0}, "the number in force"
+    assert list(found.multipliers.values())[0] > 0
+    outside = cr.optimality(run.objective, (X, Y), parameters={k: 9 * v for k, v in run.parameters.items()})
+    assert outside.level == "infeasible"
+    assert "violates" in str(outside)
+
+
+def test_float32_is_feasible_in_its_own_precision() -> None:
+    objective = cr.Objective(network(), "squared_error", subject_to=[ct.L2Ball(0.7), ct.LInfBall(0.3)])
+    run = cr.fit(objective, (X.astype(np.float32), Y.astype(np.float32)), epochs=10, optimizer=cr.learn.Adam(0.05))
+    assert run.parameters["hidden1.weight"].dtype == np.float32
+    w = np.concatenate([v.ravel().astype(np.float64) for v in weights(run)])
+    assert np.linalg.norm(w) <= 0.7
+    assert np.abs(w).max() <= np.float32(0.3)
+    assert cr.optimality(run).level in ("feasible", "ε-KKT")
+
+
+def test_what_a_method_does_not_read_is_refused() -> None:
+    objective = cr.Objective(network(), "squared_error", subject_to=[ct.L2Ball(1.0)])
+    method = ct.AcceleratedProjection()
+    for option in ({"optimizer": cr.learn.SGD(0.1)}, {"epochs": 3}, {"validation": (X, Y)}, {"batch_size": 8}):
+        with pytest.raises(TrainingError, match=f"reads no {next(iter(option))}"):
+            cr.fit(objective, (X, Y), method=method, **option)
+    with pytest.raises(TrainingError, match="draws random numbers"):
+        dropped = cr.nn.Sequential(cr.nn.Dense(3), cr.nn.Dropout(0.5), cr.nn.Dense(1))
+        cr.fit(cr.Objective(dropped, "squared_error"), (X, Y), method=method)
+    with pytest.raises(TrainingError, match="batch normalization"):
+        normed = cr.nn.Sequential(cr.nn.Dense(3), cr.nn.BatchNorm(), cr.nn.Dense(1))
+        cr.fit(cr.Objective(normed, "squared_error"), (X, Y), method=method)
+    with pytest.raises(TrainingError, match="cannot be reached in float32"):
+        cr.fit(objective, (X.astype("f4"), Y.astype("f4")), method=method)
+
+
+def test_a_method_that_did_not_converge_says_so_and_keeps_its_ends() -> None:
+    objective = cr.Objective(network(), "squared_error", subject_to=[ct.L2Ball(1.0)])
+    run = cr.fit(objective, (X, Y), method=ct.AcceleratedProjection(at_most=7), frozen=["output.bias"])
+    assert run.status == "stopped"
+    assert "stopped before it converged" in run.message
+    assert run.steps == 7
+    assert bits(run.at(7).parameters) == bits(run.parameters)
+    with pytest.raises(TrainingError, match="step 0 and step 7"):
+        run.at(3)
+    losses = [entry["loss"] for entry in run.history]
+    assert losses == sorted(losses, reverse=True), "the objective falls from step to step"
+    assert run.parameters["output.bias"].tolist() == [0.0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -197,8 +197,8 @@ def optimality(
         data_loss=data_loss,
         primal=primal,
         multipliers=multipliers,
-        penalties={str(p): whole.settings[f"penalty{i}.lambda"] for i, p in enumerate(whole.objective.penalty, 1)
-                   if f"penalty{i}.lambda" in whole.settings},
+        penalties={type(p).__name__: float(whole.settings[f"penalty{i}.lambda"])
+                   for i, p in enumerate(whole.objective.penalty, 1) if f"penalty{i}.lambda" in whole.settings},
         multiplier_of={t: getattr(m.what, "multiplier_of", "") for m, t in zip(members, titles, strict=True)},
         stationarity=stationarity,
         scale=scale,
@@ -253,8 +253,15 @@ def _own_numbers(run: Run) -> dict[str, float]:
 
 def _titles(members: list[Member]) -> list[str]:
     """Return what to call each set and penalty: as it is written, numbered where two are written alike."""
-    names = [str(m.what) for m in members]
+    names = [str(_with_numbers(m.what, m.settings)) for m in members]
     return [f"{n} ({m.title})" if names.count(n) > 1 else n for n, m in zip(names, members, strict=True)]
+
+
+def _with_numbers(what: Any, settings: Any) -> Any:
+    """Return a set or penalty with the numbers in force, where it has them as fields."""
+    numbers = {{"lambda": "strength"}.get(k, k): float(v) for k, v in settings.items()}
+    known = {f.name for f in fields(what)} if is_dataclass(what) else set()
+    return replace(what, **numbers) if numbers and set(numbers) <= known else what
 
 
 def _distance(member: Member, trained: Any) -> float:
