@@ -389,7 +389,7 @@ def test_optimality_knows_the_radius_that_was_given_to_the_run() -> None:
     run = fit([ct.L2Ball(1.0)], settings={"set1.radius": 0.3})
     found = cr.optimality(run)
     assert found.primal == {"L2Ball(0.3)": 0.0}, "the number in force"
-    assert list(found.multipliers.values())[0] > 0
+    assert min(found.multipliers.values()) > 0
     outside = cr.optimality(run.objective, (X, Y), parameters={k: 9 * v for k, v in run.parameters.items()})
     assert outside.level == "infeasible"
     assert "violates" in str(outside)
@@ -411,12 +411,11 @@ def test_what_a_method_does_not_read_is_refused() -> None:
     for option in ({"optimizer": cr.learn.SGD(0.1)}, {"epochs": 3}, {"validation": (X, Y)}, {"batch_size": 8}):
         with pytest.raises(TrainingError, match=f"reads no {next(iter(option))}"):
             cr.fit(objective, (X, Y), method=method, **option)
-    with pytest.raises(TrainingError, match="draws random numbers"):
-        dropped = cr.nn.Sequential(cr.nn.Dense(3), cr.nn.Dropout(0.5), cr.nn.Dense(1))
-        cr.fit(cr.Objective(dropped, "squared_error"), (X, Y), method=method)
-    with pytest.raises(TrainingError, match="batch normalization"):
-        normed = cr.nn.Sequential(cr.nn.Dense(3), cr.nn.BatchNorm(), cr.nn.Dense(1))
-        cr.fit(cr.Objective(normed, "squared_error"), (X, Y), method=method)
+    dense, one = cr.nn.Dense(3), cr.nn.Dense(1)
+    for between, message in ((cr.nn.Dropout(0.5), "draws random numbers"), (cr.nn.BatchNorm(), "batch normalization")):
+        other = cr.Objective(cr.nn.Sequential(dense, between, one), "squared_error")
+        with pytest.raises(TrainingError, match=message):
+            cr.fit(other, (X, Y), method=method)
     with pytest.raises(TrainingError, match="cannot be reached in float32"):
         cr.fit(objective, (X.astype("f4"), Y.astype("f4")), method=method)
 

@@ -15,6 +15,7 @@ from chainrule.errors import TrainingError
 from chainrule.graph import flatten, tree_map
 from chainrule.learn import Metric, Objective, Run
 from chainrule.learn.data import make_rows, normalized
+from chainrule.learn.objective import part
 from chainrule.learn.treatment import EVEN
 from chainrule.nn.function import FunctionNetwork
 
@@ -197,8 +198,7 @@ def optimality(
         data_loss=data_loss,
         primal=primal,
         multipliers=multipliers,
-        penalties={type(p).__name__: float(whole.settings[f"penalty{i}.lambda"])
-                   for i, p in enumerate(whole.objective.penalty, 1) if f"penalty{i}.lambda" in whole.settings},
+        penalties=_strengths(whole),
         multiplier_of={t: getattr(m.what, "multiplier_of", "") for m, t in zip(members, titles, strict=True)},
         stationarity=stationarity,
         scale=scale,
@@ -211,6 +211,17 @@ def optimality(
         approximate=eta,
         notes=tuple(notes),
     )  # fmt: skip
+
+
+def _strengths(whole: Whole) -> dict[str, float]:
+    """Return the λ of every penalty that has one, by how it is written."""
+    found: dict[str, float] = {}
+    for i, penalty in enumerate(whole.objective.penalty, 1):
+        numbers = part(whole.settings, f"penalty{i}")
+        title = str(_with_numbers(penalty, numbers))
+        if "lambda" in numbers:
+            found[title if title not in found else f"{title} (penalty{i})"] = float(numbers["lambda"])
+    return found
 
 
 def _doubled(tree: Any) -> Any:

@@ -158,7 +158,8 @@ class Scene:
 
     def slope(self, name: str) -> Array:
         """Return ∂F/∂θ for one parameter as a step is given it: with the penalties that are smooth."""
-        return self.gradient(name) + self.smooth_slope(name)
+        gradient: Array = self.gradient(name) + self.smooth_slope(name)
+        return gradient
 
     def smooth_slope(self, name: str) -> Any:
         """Return the derivative of the smooth penalties by one parameter; the others act after the step."""
