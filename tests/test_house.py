@@ -31,16 +31,19 @@ STANDS_ON = {
     "files": {"learn", "table"},
     "workflow": {"explanation", "files"},
     "plot": {"workflow"},
-    "cli": {"plot"},
+    "estimators": {"workflow"},
+    "cli": {"plot", "estimators"},
 }
-# A run can be asked to save itself: the one call from a lower floor to a higher one, made when it is called.
-DOORS = {("learn/run.py", "files")}
+# A run can be asked to save itself, and to keep checkpoints: calls from a lower floor to a higher one, made when they
+# are asked for.
+DOORS = {("learn/run.py", "files"), ("learn/checkpoints.py", "files")}
 ONLY_IMPORTERS = {
     "llvmlite": "execute/native",
     "matplotlib": "plot",
     "jax": "execute/xla",
     "typer": "cli",
     "polars": "table workflow",
+    "sklearn": "estimators",
 }
 
 

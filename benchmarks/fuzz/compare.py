@@ -227,7 +227,11 @@ def order_decides(graph: Graph, every: bool = False) -> set[Node]:
     views: set[Node] = set()  # elementwise nodes of which a nest may read a view
     for node in graph.nodes:
         after = any(o in found for o in node.operands)
-        reads = node.op.name in ("sum", "max", "min") and node.type.is_float and (every or node.operands[0] in views)
+        reads = (
+            node.op.name in ("sum", "prod", "max", "min")
+            and node.type.is_float
+            and (every or node.operands[0] in views)
+        )
         if after or reads or any(order_decides(body) for body in bodies(node)):
             found.add(node)
         elif node.op.kind == "elementwise" and any(
@@ -249,11 +253,20 @@ def row_by_row(graph: Graph) -> bool:
         for operand in node.operands:
             if not isinstance(operand.type, Type) or not (operand.type.is_symbolic):
                 continue
-            if node.op.kind == "elementwise" or node.op.name in ("random_bits", "slice", "pad", "matmul"):
+            if (
+                node.op.kind == "elementwise"
+                or node.op.name in ("random_bits", "slice", "pad")
+                or (node.op.name == "matmul" and node.ndim == 2)
+            ):
                 continue
             if node.op.name == "broadcast" and node.ndim == operand.ndim:
                 continue
-            if node.op.name in ("sum", "max", "min", "all", "argmax") and 0 not in node.attributes["axes"]:
+            if (
+                node.op.name in ("sum", "prod", "max", "min", "all", "argmax", "flip")
+                and 0 not in node.attributes["axes"]
+            ):
+                continue
+            if node.op.name in ("cumulative_sum", "recurrence", "argsort") and node.attributes["axis"] != 0:
                 continue
             if node.op.name == "transpose" and node.attributes["axes"][0] == 0:
                 continue

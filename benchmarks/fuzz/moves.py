@@ -31,7 +31,7 @@ BINARY = {
         "any": ("any",),
     }.items()
 }  # fmt: skip
-HEAVY = ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", "sigmoid", "softplus", "power")
+HEAVY = ("exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "erf", "sigmoid", "softplus", "power")
 """Operations of so many instructions that LLVM takes long over them: drawn a third as often as others."""
 FOR_ANYTHING = ("stop_gradient", "named")
 
@@ -94,7 +94,9 @@ def cast(m: Maker) -> Any:
 
 def view(m: Maker) -> Node:
     x = m.floating() if m.chance(0.7) else m.anything()
-    kind = m.below(5)
+    kind = m.below(6)
+    if kind == 5:
+        return m.new("flip", (x,), axes=tuple(a for a in range(x.ndim) if m.chance(0.5)))
     if kind == 0:
         return m.new("transpose", (x,), axes=tuple(int(a) for a in m.rng.permutation(x.ndim)))
     if kind == 1:
@@ -157,10 +159,10 @@ def join(m: Maker) -> Node:
 
 
 def reduce(m: Maker) -> Node:
-    name = m.one_of(("sum", "sum", "max", "min", "argmax", "all"))
+    name = m.one_of(("sum", "sum", "prod", "max", "min", "argmax", "all"))
     if name == "all":
         x = m.anything("bool")
-    elif name == "sum" and m.chance(0.2):
+    elif name in ("sum", "prod") and m.chance(0.2):
         x = m.anything(*INTEGERS)
     else:
         x = m.floating(lambda n: n.ndim > 0)
@@ -197,9 +199,26 @@ def large_product(m: Maker) -> Node:
     return m.new("matmul", (a if straight else m.new("transpose", (a,), axes=(1, 0)), b))
 
 
+def product_of_stacks(m: Maker) -> Node:
+    """Stacks of matrices, one operand perhaps turned."""
+    a = m.floating(lambda n: n.ndim > 2)
+    if a.ndim < 3:
+        a = m.add_input(Type(m.dtype, m.shape(3)))
+    turned = m.chance(0.3)
+    *stack, _, k = a.shape
+    matrix = (m.dim(), k) if turned else (k, m.dim())
+    b = m.add_input(Type(m.dtype, (*stack, *matrix)))
+    if turned:
+        rank = a.ndim
+        b = m.new("transpose", (b,), axes=(*range(rank - 2), rank - 1, rank - 2))
+    return m.new("matmul", (a, b))
+
+
 def product(m: Maker) -> Node:
     if m.chance(0.06):
         return large_product(m)
+    if m.chance(0.2):
+        return product_of_stacks(m)
     a = m.floating(rank=2)
     b = m.floating(lambda n: n.ndim == 2 and n.shape[0] == a.shape[1])
     if b.ndim != 2 or b.shape[0] != a.shape[1]:
@@ -232,6 +251,22 @@ def index(m: Maker) -> Any:
     if x.type.dtype == "bool" or m.chance(0.4):
         return taken
     return taken, m.new("scatter_add", (places, taken), size=count if m.chance(0.7) else count + 3)
+
+
+def running(m: Maker) -> Node:
+    """Running sums and recurrences along an axis, from either end."""
+    x = m.floating(lambda n: n.ndim > 0) if m.chance(0.8) else m.anything(*INTEGERS)
+    axis, reverse = m.below(x.ndim), m.chance(0.5)
+    if x.type.is_float and m.chance(0.5):
+        return m.new("recurrence", _pair(m, x), axis=axis, reverse=reverse)
+    return m.new("cumulative_sum", (x,), axis=axis, reverse=reverse)
+
+
+def order(m: Maker) -> Any:
+    """The order along an axis; and, of a line, the elements in that order."""
+    x = m.floating(lambda n: n.ndim > 0) if m.chance(0.7) else m.anything(*INTEGERS)
+    places = m.new("argsort", (x,), axis=m.below(x.ndim))
+    return (places, m.new("take", (x, places))) if x.ndim == 1 and m.chance(0.5) else places
 
 
 def bits(m: Maker) -> Any:
@@ -278,7 +313,17 @@ def factor(m: Maker) -> Any:
     b = m.floating(lambda x: x.ndim == 2 and x.shape[0] == n)
     if b.ndim != 2 or b.shape[0] != n:
         b = m.add_input(Type(m.dtype, (n, m.dim())))
+    if m.chance(0.4):
+        regular = m.new("add", (bounded, diagonal))
+        return regular, m.new("solve", (regular, b), transposed=m.chance(0.5))
     return triangle, m.new("solve_triangular", (triangle, b), transposed=m.chance(0.5))
+
+
+def singular_values(m: Maker) -> Any:
+    a = m.floating(lambda x: x.ndim == 2 and not x.type.is_symbolic)
+    if a.ndim != 2 or a.type.is_symbolic:
+        a = m.add_input(Type(m.dtype, (int(m.one_of((0, 1, 2, 3, 5, 9))), m.below(7))))
+    return m.new("svd", (a,))
 
 
 def region(m: Maker) -> Any:
@@ -287,6 +332,7 @@ def region(m: Maker) -> Any:
 
 MOVES: list[tuple[Any, float]] = [
     (unary, 6), (binary, 6), (integers, 2), (truth, 1), (compare, 3), (anything, 1), (cast, 2), (view, 5), (join, 2),
-    (reduce, 4), (reduce_view, 0.8), (product, 3), (index, 2), (bits, 0.7), (factor, 0.7), (region, 0.9),
+    (reduce, 4), (reduce_view, 0.8), (product, 3), (index, 2), (bits, 0.7), (factor, 0.9),
+    (singular_values, 0.4), (running, 1.2), (order, 0.7), (region, 0.9),
 ]  # fmt: skip
 """Each move and how often it is chosen."""

@@ -12,6 +12,7 @@ _ROOM_OF = {
     "calculus": ("check_grad", "grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"),
     "constrain": ("optimality",),
     "errors": ("ChainruleError",),
+    "estimators": ("NetworkClassifier", "NetworkRegressor"),
     "execute": ("compile",),
     "explanation": ("diagnose", "explain"),
     "files": ("Model", "load", "save"),
@@ -19,8 +20,8 @@ _ROOM_OF = {
     "ops": ("graph_from_json", "iterate", "key", "make_graph", "scan"),
 }
 _ROOMS = (
-    "calculus", "constrain", "errors", "execute", "explanation", "files", "graph", "learn", "nn", "ops", "plot",
-    "table", "workflow",
+    "calculus", "constrain", "errors", "estimators", "execute", "explanation", "files", "graph", "learn", "nn", "ops",
+    "plot", "table", "workflow",
 )  # fmt: skip
 _PUBLIC = {name: room for room, names in _ROOM_OF.items() for name in names}
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         calculus,
         constrain,
         errors,
+        estimators,
         execute,
         explanation,
         files,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from chainrule.calculus import check_grad, grad, hessian, jacobian, jvp, value_and_grad, vjp
     from chainrule.constrain import optimality
     from chainrule.errors import ChainruleError
+    from chainrule.estimators import NetworkClassifier, NetworkRegressor
     from chainrule.execute import compile
     from chainrule.explanation import diagnose, explain
     from chainrule.files import Model, load, save
@@ -52,6 +55,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ChainruleError",
     "Model",
+    "NetworkClassifier",
+    "NetworkRegressor",
     "Objective",
     "__version__",
     "calculus",
@@ -60,6 +65,7 @@ __all__ = [
     "constrain",
     "diagnose",
     "errors",
+    "estimators",
     "execute",
     "explain",
     "explanation",

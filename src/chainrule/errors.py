@@ -9,6 +9,7 @@ ChainruleError
 ├── ExecutionError          a graph that could not be run on the given arrays
 ├── TrainingError           a training run that cannot start or go on (settings, data, divergence)
 ├── TableError              a table that cannot be used: which file, row and column, and what to do
+│   └── CellTypeError       a cell that is neither a number, a text, a truth value nor a date
 └── ModelFileError          a model file that is damaged, foreign, changed or newer than this version
 
 Every message says what was wrong, where, and what to do. Command-line code prints the message alone; a traceback is
@@ -52,6 +53,10 @@ class TrainingError(ChainruleError, ValueError):
 
 class TableError(ChainruleError, ValueError):
     """A table that cannot be used."""
+
+
+class CellTypeError(TableError, TypeError):
+    """A cell that is neither a number, a text, a truth value nor a date."""
 
 
 class ModelFileError(ChainruleError, ValueError):

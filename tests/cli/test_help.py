@@ -14,7 +14,8 @@ OPTIONS = {
     "train": [
         "--target", "--out", "--task", "--ignore", "--hidden", "--activation", "--loss", "--dropout", "--optimizer",
         "--learning-rate", "--lr", "--schedule", "--epochs", "--batch-size", "--patience", "--validation", "--test",
-        "--test-data", "--seed", "--executor", "--quiet", "--json", "--debug",
+        "--test-data", "--seed", "--executor", "--checkpoint", "--checkpoint-every", "--resume", "--quiet", "--json",
+        "--debug",
     ],
     "predict": ["--out", "--keep", "--quiet", "--json", "--debug"],
     "evaluate": ["--quiet", "--json", "--debug"],

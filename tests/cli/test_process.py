@@ -70,9 +70,9 @@ import chainrule.learn
 from chainrule.cli import main
 room = sys.modules["chainrule.learn.fitting"]
 drive = room.drive
-def saying(job, report):
+def saying(job, *rest):
     print("training", file=sys.stderr, flush=True)
-    drive(job, report)
+    drive(job, *rest)
 room.drive = saying
 main()
 """

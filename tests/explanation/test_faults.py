@@ -133,7 +133,7 @@ def test_rows_keep_their_numbers_where_some_do_not_count() -> None:
     parameters = problem.network.initialize(X, seed=0)
     d = cr.explain(problem, (X, Y, weight), of="hidden1.weight[0, 0]", rows=[4], parameters=parameters)
     np.testing.assert_array_equal(d.scene.x, X[[4]])
-    with pytest.raises(TypeMismatch, match="row 3 has the sample weight 0"):
+    with pytest.raises(TypeMismatch, match=r"row 3 enters no loss .* weight 0, or was not given"):
         cr.explain(problem, (X, Y, weight), of="loss", rows=[3], parameters=parameters)
     d = cr.explain(problem, (X, Y, weight), of="hidden1.weight[0, 0]", parameters=parameters)
     assert d.scene.rows == [0, 1, 2, *range(4, 12)]

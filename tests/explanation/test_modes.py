@@ -73,6 +73,20 @@ def test_a_tied_bias_has_the_paths_of_all_its_units() -> None:
         cr.explain(OBJECTIVE, DATA, of="w1", parameters=uneven, bias="tied")
 
 
+def test_a_run_has_trained_its_biases() -> None:
+    for bias in ("frozen", "tied"):
+        with pytest.raises(cr.ChainruleError, match=f"bias='{bias}' belongs to an objective"):
+            cr.explain(dropout_run(), of="output.bias[0]", bias=bias)
+
+
+def test_adamw_is_told_with_its_decay() -> None:
+    adamw = cr.learn.AdamW(0.05, decay=0.3)
+    text = str(cr.explain(OBJECTIVE, DATA, of="w5", parameters=start(), optimizer=adamw).update.substituted)
+    numbers = text.partition("   (t")[0].replace("−", "-").replace("×", "*")
+    after = cr.explain(OBJECTIVE, DATA, of="w5", parameters=start(), optimizer=adamw).update.after
+    assert eval(numbers) == pytest.approx(after, rel=1e-8)
+
+
 def test_a_frozen_bias_stays() -> None:
     d = lecture("b_h1", bias="frozen")
     assert d.update.before == d.update.after == 0.35
@@ -148,7 +162,7 @@ def test_rows_as_a_step_saw_them() -> None:
     whole = cr.explain(run, of="output.weight[2, 0]", step=7)
     assert len(whole.by_row) == 8
     for part in whole.by_row:
-        row = whole.scene.number(part.row)
+        row = part.row
         alone = cr.explain(run, of="output.weight[2, 0]", step=7, rows=[row], training=True)
         assert alone.value == pytest.approx(part.slope, rel=1e-12, abs=1e-300)
         kept = cr.explain(run, of="dropout1.out[2]", step=7, rows=[row], training=True).value
@@ -188,8 +202,39 @@ class Ball:
         return "‖θ‖ ≤ 0.5"
 
 
-@pytest.mark.parametrize("optimizer", [cr.learn.SGD(0.1, momentum=0.8), cr.learn.ClipNorm(cr.learn.SGD(0.1), 0.01)])
-def test_the_update_of_a_constrained_step_is_what_the_trainer_did(optimizer: Any) -> None:
+class Own(cr.learn.SGD):
+    """An optimizer that explanations do not know."""
+
+
+OPTIMIZERS = {
+    "momentum": cr.learn.SGD(0.1, momentum=0.8),
+    "norm": cr.learn.ClipNorm(cr.learn.SGD(0.1), 0.01),
+    "value": cr.learn.ClipValue(cr.learn.SGD(0.3, momentum=0.9), 0.01),
+    "value, norm": cr.learn.ClipValue(cr.learn.ClipNorm(cr.learn.SGD(0.3), 0.3), 0.05),
+    "norm, value": cr.learn.ClipNorm(cr.learn.ClipValue(cr.learn.SGD(0.3), 0.05), 0.3),
+    "value, own": cr.learn.ClipValue(Own(0.3), 0.01),
+    "own": Own(0.3),
+}
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_the_update_of_a_clipped_step_is_what_the_trainer_did(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 3)), rng.normal(size=(30, 1))
+    network = cr.nn.Sequential(cr.nn.Dense(4, activation="tanh"), cr.nn.Dense(1))
+    objective = cr.Objective(network, "squared_error")
+    run = cr.fit(objective, (x, y), optimizer=OPTIMIZERS[kind], epochs=3, batch_size=10, seed=0)
+    for step in (0, 5):
+        after = run.at(step + 1).parameters
+        for name in after:
+            index = tuple(0 for _ in after[name].shape)
+            d = cr.explain(run, of=f"{name}{list(index)}", step=step)
+            assert d.update.after == pytest.approx(float(after[name][index]), rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_the_update_of_a_constrained_step_is_what_the_trainer_did(kind: str) -> None:
+    optimizer = OPTIMIZERS[kind]
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(30, 3)), rng.normal(size=(30, 1))
     network = cr.nn.Sequential(cr.nn.Dense(4, activation="tanh"), cr.nn.Dense(1))
@@ -219,8 +264,34 @@ def test_rows_are_numbered_as_they_were_given() -> None:
         why = cr.explain(run, of="prediction", rows=[row])
         assert why.value == pytest.approx(float(run.predict(x[[row]])[0, 0]), rel=1e-9)
         assert f"row {row}" in str(why)
-    with pytest.raises(cr.ChainruleError, match="row 3 has the sample weight 0"):
+    with pytest.raises(cr.ChainruleError, match=r"row 3 enters no loss .* weight 0, or was not given"):
         cr.explain(run, of="loss", rows=[3])
     d = cr.explain(run, of="output.weight[0, 0]", step=1)
     assert not set(d.scene.rows) & {0, 3, 11}
     np.testing.assert_array_equal(d.scene.x, x[d.scene.rows])
+
+
+def test_rows_of_many_runs_keep_their_numbers() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 3)), rng.normal(size=(20, 1))
+    objective = cr.Objective(cr.nn.Dense(1), "squared_error")
+    (run,) = cr.learn.fit_many(objective, (x, y), [{"rows": [11, 3, 5, 9, 7]}], epochs=2, batch_size=2)
+    for row in (3, 7, 11):
+        d = cr.explain(run, of="loss", rows=[row])
+        assert d.value == pytest.approx(float((run.predict(x[[row]]) - y[row])[0, 0] ** 2), rel=1e-9)
+    with pytest.raises(cr.ChainruleError, match="row 4 enters no loss"):
+        cr.explain(run, of="loss", rows=[4])
+    d = cr.explain(run, of="weight[1, 0]", rows=[7, 9])
+    assert [part.row for part in d.by_row] == [7, 9]
+    assert [part["row"] for part in d.to_json()["by_row"]] == [7, 9]
+    with pytest.raises(cr.ChainruleError, match=r"rows is '5'; it must be a list"):
+        cr.explain(run, of="prediction", rows="5")
+
+
+def test_why_a_prediction_is_a_handout_too(tmp_path: Any) -> None:
+    run = dropout_run()
+    why = cr.explain(run, of="prediction", rows=[2])
+    assert "<pre>" in why._repr_html_()
+    for ending in ("tex", "html", "md", "txt", "json"):
+        assert why.save(tmp_path / f"why.{ending}").stat().st_size > 100
+    assert why.latex().count("\\\\\n") == len(why.parts) + 1

@@ -166,7 +166,7 @@ def signed(path: Path, text: str) -> Path:
     """Write a file whose document is any text, with a valid digest."""
     from safetensors.numpy import save
 
-    header = {"chainrule.format": container.FORMAT, "chainrule.version": "1", "chainrule.document": text}
+    header = {"chainrule.format": container.MODEL.format, "chainrule.version": "1", "chainrule.document": text}
     header["chainrule.sha256"] = container.digest_of(text, {"w": np.ones(1)})
     path.write_bytes(save({"w": np.ones(1)}, metadata=header))
     return path

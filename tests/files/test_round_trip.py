@@ -180,6 +180,29 @@ def test_an_awkward_class_and_column_survive(tmp_path: Path) -> None:
     assert loaded.target.classes == ["\x00 null", "emoji 🐧"]
 
 
+def test_files_of_version_0_1_are_read(rewrite: Any, dense_bytes: bytes, dense_run: Any, tmp_path: Path) -> None:
+    """They know no tied parameters, and no numbers of a loss."""
+
+    def older(document: dict[str, Any], arrays: dict[str, Any]) -> None:
+        del document["loss_numbers"]
+        del document["network"]["tie"]
+
+    model = load(rewrite(older, dense_bytes))
+    assert model.network == dense_run.objective.network
+    assert model.objective.loss == dense_run.objective.loss
+    x, _ = rows(np.float32)
+    assert model.predict(x).tobytes() == dense_run.predict(x).tobytes()
+
+
+@pytest.mark.parametrize("numbers", [{"delta": -1.0}, {}, 3, {"delta": "wide"}, [1.0]])
+def test_a_loss_that_cannot_be_is_refused(numbers: Any, rewrite: Any, dense_bytes: bytes) -> None:
+    def change(document: dict[str, Any], arrays: dict[str, Any]) -> None:
+        document["loss"], document["loss_numbers"] = "huber", numbers
+
+    with pytest.raises(ModelFileError, match="loss"):
+        load(rewrite(change, dense_bytes))
+
+
 def test_only_runs_and_models_are_saved(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="only a run or a model can be saved, not a dict"):
         save({"w": np.ones(3)}, tmp_path / "m")

@@ -137,7 +137,9 @@ TORCH: dict[str, tuple[Any, Callable[[Any, Any], Any]]] = {
     "adam": (Adam(0.02), lambda o, p: o.Adam(p, 0.02)),
     "adamw": (AdamW(0.02, decay=0.1), lambda o, p: o.AdamW(p, 0.02, weight_decay=0.1)),
     "rmsprop": (RMSprop(0.01), lambda o, p: o.RMSprop(p, 0.01)),
-    "rmsprop, centered": (RMSprop(0.01, 0.9, 1e-4, centered=True), lambda o, p: o.RMSprop(p, 0.01, 0.9, 1e-4, 0, 0, True)),
+    "rmsprop, centered": (
+        RMSprop(0.01, 0.9, 1e-4, centered=True), lambda o, p: o.RMSprop(p, 0.01, 0.9, 1e-4, 0, 0, True)
+    ),
     "rmsprop, both": (RMSprop(0.01, 0.9, 1e-3, 0.7, True), lambda o, p: o.RMSprop(p, 0.01, 0.9, 1e-3, 0, 0.7, True)),
     "adagrad": (Adagrad(0.1), lambda o, p: o.Adagrad(p, 0.1)),
     "adagrad, begun": (

@@ -269,6 +269,61 @@ def test_factors_and_frozen_parameters_are_declared() -> None:
     }
 
 
+@pytest.mark.parametrize("executor", ["reference", "native"])
+def test_they_are_trained_so(executor: str) -> None:
+    """Plain gradient descent: a step is the factor times η times the gradient; what is frozen stays to the bit."""
+    network = cr.nn.Sequential(
+        cr.nn.Rated(cr.nn.Scale(), rate=6.0),
+        cr.nn.Rated(cr.nn.Dense(3, activation=cr.nn.Parametric("mish")), rate=0.5, only="bias"),
+        cr.nn.Residual(cr.nn.Frozen(cr.nn.Dense(3, "tanh"))),
+        cr.nn.Dense(1),
+        tie={"residual1.hidden1.bias": "hidden1.bias"},
+    )
+    objective = cr.Objective(network, "squared_error")
+    run = cr.fit(
+        objective,
+        (X, X[:, 0]),
+        optimizer=cr.learn.SGD(0.01),
+        epochs=1,
+        batch_size="all",
+        executor=executor,
+        shuffle=False,
+    )
+    start = run.at(0).parameters
+    gradient = cr.grad(objective)(start, (X, X[:, 0]))
+    declared = network.declare(input_type(X)).parameters
+    assert declared.keys() == start.keys()
+    for name, parameter in declared.items():
+        step = 0.0 if parameter.frozen else parameter.rate * 0.01
+        np.testing.assert_allclose(run.parameters[name], start[name] - step * gradient[name], rtol=1e-10, atol=1e-14)
+    assert run.parameters["residual1.hidden1.weight"].tobytes() == start["residual1.hidden1.weight"].tobytes()
+
+
+@dataclass(frozen=True)
+class Scaled(cr.nn.Layer):
+    """RealMLP's dense layer: x W/√k, of k inputs."""
+
+    def parameters(self, x: Any) -> Mapping[str, cr.nn.Parameter]:
+        return {"weight": cr.nn.Parameter((x.shape[-1], 1), cr.nn.Normal(1.0))}
+
+    def forward(self, scope: cr.nn.Scope, x: Any) -> Any:
+        return x @ scope["weight"] / np.sqrt(x.shape[-1])
+
+
+def test_weights_scaled_by_their_inputs_are_factors_of_rate_and_decay() -> None:
+    """What docs/networks.md says of RealMLP's layers: under AdamW both are trained to the same function."""
+    dense = cr.nn.Rated(cr.nn.Dense(1, bias=False), rate=0.5, decay=2.0)  # 4 inputs
+    w = RNG.normal(size=(4, 1))
+    outputs = [
+        cr.fit(
+            cr.Objective(network, "squared_error"), (X, X[:, 0]), parameters={"weight": start}, epochs=20, batch_size=2,
+            optimizer=cr.learn.AdamW(0.05, decay=0.1, epsilon=1e-14),
+        ).output(X)
+        for network, start in ((Scaled(), w), (dense, w / 2))
+    ]  # fmt: skip
+    np.testing.assert_allclose(outputs[1], outputs[0], rtol=1e-7, atol=1e-9)
+
+
 def test_a_whole_network_may_be_wrapped() -> None:
     inner = cr.nn.Sequential(cr.nn.Dense(3, "relu"), cr.nn.Dense(2))
     network = cr.nn.Rated(inner, rate=0.1, only="bias")

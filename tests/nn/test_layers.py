@@ -391,6 +391,16 @@ def test_what_holds_functions_has_no_config(network: Any) -> None:
     assert cr.nn.to_config(network) is None
 
 
+DENSE = cr.nn.to_config(cr.nn.Dense(1))
+
+
+def nested(depth: int) -> Any:
+    config: Any = DENSE
+    for _ in range(depth):
+        config = {"layer": "Frozen", "inner": config, "only": None}
+    return config
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -411,6 +421,31 @@ def test_what_holds_functions_has_no_config(network: Any) -> None:
             {"layer": "Sequential", "layers": [{"layer": "Layer"}], "name": None},
             "a layer that this chainrule does not have",
         ),
+        ({"layer": "Frozen", "inner": {"layer": "Dense"}, "only": None}, "the model's layer Dense has other fields"),
+        (
+            {"layer": "Frozen", "inner": 3, "only": None},
+            "the model's layer Frozen cannot be built: Frozen takes a layer",
+        ),
+        (
+            {"layer": "Scale", "initializer": {"part": "system"}, "name": None},
+            "a part that this chainrule does not have",
+        ),
+        ({"layer": "Scale", "initializer": {"part": ["Normal"]}, "name": None}, "a part that this chainrule does not"),
+        (
+            {"layer": "Scale", "initializer": {"part": "Normal", "deviation": -1.0, "mean": 0.0}, "name": None},
+            "the model's part Normal cannot be built: Normal: deviation is -1.0",
+        ),
+        ({"layer": "Scale", "initializer": {"slice": [0, "x", 1]}, "name": None}, "holds what is no part of one"),
+        ({"layer": "Lambda", "function": "os.system", "name": None}, "the model's layer Lambda cannot be built"),
+        (
+            {"layer": "Embedding", "categories": [3, "x"], "units": 2, "initializer": None, "name": None},
+            "cannot be built",
+        ),
+        ({"layer": "PiecewiseLinear", "bins": [[1, 0]], "units": None, "activation": "relu", "name": None}, "be built"),
+        ({"layer": "PiecewiseLinear", "bins": 3, "units": None, "activation": "relu", "name": None}, "cannot be built"),
+        ({"layer": "Columns", "columns": {"names": {}}, "inner": {"layer": "Lambda"}}, "other fields"),
+        ({"layer": "Sequential", "layers": [DENSE], "name": None, "tie": [1]}, "the model's layer Sequential cannot"),
+        (nested(2000), "the model holds layers within layers, more than 100 deep"),
     ],
 )
 def test_foreign_configs_are_refused(config: Any, message: str) -> None:

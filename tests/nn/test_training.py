@@ -181,6 +181,23 @@ def test_explanations_go_through(name: str) -> None:
     assert len(str(one)) > 100
 
 
+def test_predictions_are_explained_with_categories_held() -> None:
+    """Integrated gradients lead along a line of numbers; a category has none, so it is the row's own in the base."""
+    run = cr.fit(cr.Objective(realmlp(), "softmax_cross_entropy"), (X, LABELS), epochs=3, batch_size=16)
+    why = cr.explain(run, of="prediction[1]", rows=[4])
+    assert [p.part for p in why.parts[:2]] == [0.0, 0.0]
+    assert [p.base for p in why.parts[:2]] == X[4, :2].tolist()
+    base = X.mean(axis=0)
+    base[:2] = X[4, :2]
+    assert why.base_value == pytest.approx(float(run.predict(base[None, :])[0, 1]), rel=1e-9)
+    assert sum(p.part for p in why.parts) == pytest.approx(why.value - why.base_value, rel=1e-7)
+    assert "(at the mean of 48 training rows; categories (x[0], x[1]) are the row's own)" in str(why)
+    made = nn.Sequential(nn.Columns([0], nn.Lambda("relu")), nn.Embedding(4, 2), nn.Dense(1))
+    run = cr.fit(cr.Objective(made, "squared_error"), (X, Y), epochs=1)
+    with pytest.raises(cr.errors.TrainingError, match="the layer 'embedding1' reads categories that are computed"):
+        cr.explain(run, of="prediction", rows=[4])
+
+
 @pytest.mark.parametrize("executor", ["reference", "native"])
 def test_the_parts_of_realmlp_learn(executor: str) -> None:
     network = realmlp()

@@ -1,14 +1,14 @@
 """Every operation of the table, tested over the table: an operation is tested the moment it is registered.
 
 An elementwise operation needs nothing here but its record: its ``sample`` says where to draw. Any other operation needs
-cases in one of the functions below. A record with kinks needs a line in ``KINKS``: how far from one a point is.
+cases in one of the functions below. A record with kinks needs a line in ``KINKS``: how far from one a point is. What
+derivatives are, and what native code makes of an operation, ``test_samples.py`` tests at more points.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.special
+from op_samples import ATTRIBUTES, FAR, KINKS
 
 import chainrule as cr
 from chainrule.errors import GraphError, NotDifferentiable, TypeMismatch
@@ -24,12 +25,6 @@ from chainrule.execute import REFERENCE
 from chainrule.graph import Type, check_graph, make_input, result_types, simplify
 from chainrule.graph.types import DTYPES
 from chainrule.ops import NOT_DIFFERENTIABLE, TABLE, ZERO, Op, elementwise, register
-
-with warnings.catch_warnings():  # autograd is a judge here, not under test: its own deprecations are not ours
-    warnings.simplefilter("ignore")
-    import autograd
-    import autograd.numpy as anp
-    import autograd.scipy.special
 
 OPS = sorted(TABLE)
 ELEMENTWISE = [name for name in OPS if TABLE[name].kind == "elementwise"]
@@ -47,39 +42,6 @@ def rng_of(name: str) -> np.random.Generator:
 
 
 # --- where to draw -------------------------------------------------------------------------------------------------
-
-ATTRIBUTES = {
-    "cast": [{"dtype": "f64"}, {"dtype": "f32"}, {"dtype": "i32"}, {"dtype": "bool"}],
-    "named": [{"name": "a"}],
-    "checked_index": [{"layer": "embedding1", "columns": None}, {"layer": "embedding1", "columns": (4, 0, 2)}],
-}
-"""Attributes of elementwise operations that take some."""
-
-FAR = 0.02
-"""How far from a kink a point must be: 2000 steps of the central difference."""
-
-KINKS: dict[str, Callable[..., Any]] = {
-    "relu": lambda x: abs(x),
-    "absolute": lambda x: abs(x),
-    "sign": lambda x: abs(x),
-    "floor": lambda x: abs(x - np.round(x)),
-    "ceil": lambda x: abs(x - np.round(x)),
-    "rint": lambda x: abs(x - 0.5 - np.round(x - 0.5)),
-    "reciprocal": lambda x: abs(x),
-    "tan": lambda x: abs(np.cos(x)),
-    "maximum": lambda a, b: abs(a - b),
-    "minimum": lambda a, b: abs(a - b),
-    "power": lambda a, b: np.minimum(abs(a), abs(b)),
-    "divide": lambda a, b: abs(b),
-    "log": lambda x: x,
-    "log1p": lambda x: 1 + x,
-    "sqrt": lambda x: x,
-    **{
-        name: lambda a, b: abs(a - b)
-        for name in ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
-    },
-    "where": lambda condition, chosen, other: np.ones(np.shape(condition)),  # the condition is a truth value here
-}
 
 
 def operand_dtypes(op: Op, dtype: str) -> list[str]:
@@ -377,18 +339,6 @@ def test_every_record_explains_itself(name):
 
 
 @pytest.mark.parametrize("name", [n for n in OPS if n not in ELSEWHERE])
-def test_gradient_against_central_differences(name):
-    for case in cases_of(name):
-        check_gradient(TABLE[name], case)
-
-
-@pytest.mark.parametrize("name", [n for n in OPS if n not in ELSEWHERE])
-def test_second_order_against_differences_of_the_gradient(name):
-    for case in cases_of(name):
-        check_second_order(TABLE[name], case)
-
-
-@pytest.mark.parametrize("name", [n for n in OPS if n not in ELSEWHERE])
 def test_what_has_no_derivative_says_so(name):
     """A rule of ZERO gives zeros; NOT_DIFFERENTIABLE raises, naming the operation and the operand."""
     op = TABLE[name]
@@ -412,109 +362,6 @@ def test_not_differentiable_is_raised_with_the_users_line():
     )  # fmt: skip
     with pytest.raises(NotDifferentiable, match=r"rounded has no derivative by x \(made at .*test_table\.py:\d+"):
         cr.grad(lambda x: op(x))(1.3)
-
-
-COMPLEX = {
-    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
-    "softplus": lambda z: np.log(1 + np.exp(z)),
-    "erf": scipy.special.erf,
-    "named": lambda z, name: z,
-    "where": np.where,
-    "relu": lambda z: np.where(z.real > 0, z, 0),
-    "maximum": lambda a, b: np.where(a.real > b.real, a, b),
-    "minimum": lambda a, b: np.where(a.real < b.real, a, b),
-    "absolute": lambda z: np.where(z.real > 0, z, -z),
-    "matmul": np.matmul,
-    "sum": lambda z, axes: np.sum(z, axis=axes),
-    "prod": lambda z, axes: np.prod(z, axis=axes),
-    "cumulative_sum": lambda z, axis, reverse: (
-        np.flip(np.cumsum(np.flip(z, axis), axis), axis) if reverse else np.cumsum(z, axis)
-    ),
-    "recurrence": lambda a, b, axis, reverse: TABLE["recurrence"].evaluate(a, b + 0 * a, axis, reverse),
-    "flip": lambda z, axes: np.flip(z, axes),
-    "solve": lambda a, b, transposed: np.linalg.solve(a.T if transposed else a, b),
-    "broadcast": np.broadcast_to,
-    "reshape": np.reshape,
-    "transpose": np.transpose,
-    "concatenate": lambda *z, axis: np.concatenate(z, axis),
-    "take": lambda z, indices: z[indices],
-}
-"""Formulas analytic (away from the kinks) where NumPy's function is not one of complex numbers."""
-
-
-def analytic(op: Op) -> Callable[..., Any] | None:
-    takes_complex = isinstance(op.evaluate, np.ufunc) and any(t.endswith("->D") for t in op.evaluate.types)
-    if op.name in COMPLEX:
-        return COMPLEX[op.name]
-    return op.evaluate if takes_complex and op.name not in ("sign", "floor", "ceil", "rint") else None
-
-
-def test_the_complex_step_reaches_the_smooth_operations():
-    reached = {name for name in OPS if analytic(TABLE[name]) and cases_of(name)}
-    assert reached >= {"exp", "log", "sin", "tanh", "power", "divide", "sqrt", "log1p", "expm1", "square", "sigmoid"}
-
-
-@pytest.mark.parametrize("name", [n for n in OPS if n not in ELSEWHERE and analytic(TABLE[n])])
-def test_gradient_against_the_complex_step(name):
-    op, formula = TABLE[name], analytic(TABLE[name])
-    for case in cases_of(name):
-        weights = weights_for(op, case)
-        for position in float_positions(op, case):
-            if not is_smooth(op, position) or weights.dtype.kind != "f":
-                continue
-            gradient = cr.grad(weighted(op, case, weights), position)(*case.operands)
-            for index in np.ndindex(case.operands[position].shape):
-                moved = [x.astype(complex) if x.dtype.kind == "f" else x for x in case.operands]
-                moved[position] = moved[position].copy()
-                moved[position][index] += 1e-30j
-                if op.kind == "elementwise":
-                    moved = np.broadcast_arrays(*moved)
-                exact = np.sum(weights * formula(*moved, **case.attributes)).imag / 1e-30
-                # no subtraction, so no cancellation: only the rounding of a few operations is left
-                np.testing.assert_allclose(gradient[index], exact, rtol=2e-14, atol=1e-15)
-
-
-AUTOGRAD = {
-    "sigmoid": lambda x: anp.exp(-anp.logaddexp(0.0, -x)),
-    "softplus": lambda x: anp.logaddexp(0.0, x),
-    "erf": autograd.scipy.special.erf,
-    "relu": lambda x: anp.maximum(0.0, x),
-    "sum": lambda x, axes: anp.sum(x, axis=axes),
-    "max": lambda x, axes: anp.max(x, axis=axes),
-    "min": lambda x, axes: anp.min(x, axis=axes),
-    "broadcast": lambda x, shape: anp.zeros(shape) + x,
-    "take": lambda x, indices: x[indices],
-    "slice": lambda x, start, stop, step: x[tuple(map(slice, start, stop, step))],
-    "concatenate": lambda *parts, axis: anp.concatenate(parts, axis),
-    "where": lambda condition, a, b: anp.where(condition, a + 0 * b, b + 0 * a),  # its own rule does not un-broadcast
-    "matmul": anp.matmul,
-    "reshape": anp.reshape,
-    "transpose": anp.transpose,
-    **{
-        name: getattr(anp, name)
-        for name in (
-            *("add", "subtract", "multiply", "divide", "negative", "square", "exp", "expm1", "log", "log1p", "sqrt"),
-            *("sin", "cos", "tanh", "absolute", "maximum", "minimum", "power"),
-        )
-    },
-}
-
-
-@pytest.mark.parametrize("name", sorted(AUTOGRAD))
-def test_gradient_against_autograd(name):
-    op = TABLE[name]
-    for case in cases_of(name):
-        if any(x.size == 0 for x in case.operands):
-            continue  # autograd cannot reduce an empty array
-        weights = weights_for(op, case)
-        for position in float_positions(op, case):
-            mine = cr.grad(weighted(op, case, weights), position)(*case.operands)
-            judged = autograd.grad(_judged(AUTOGRAD[name], case, weights), position)(*case.operands)
-            np.testing.assert_allclose(mine, judged, rtol=1e-13, atol=1e-14)
-
-
-def _judged(function: Callable[..., Any], case: Case, weights: Any) -> Callable[..., Any]:
-    return lambda *xs: anp.sum(weights * function(*xs, **case.attributes))
 
 
 # --- values ----------------------------------------------------------------------------------------------------------

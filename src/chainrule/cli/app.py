@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -17,26 +16,18 @@ from chainrule.cli.options import (
     ModelFile,
     Quiet,
     Table,
-    activations,
-    batch,
     bias_modes,
-    executors,
-    losses,
     names,
     numbers,
     one_of,
-    optimizers,
     rate,
-    schedules,
     seed_in_range,
-    share,
-    sizes,
     tasks,
     weights_used,
 )
 from chainrule.cli.output import json_text, write_table
 from chainrule.cli.reporting import reporting
-from chainrule.errors import TableError
+from chainrule.cli.train import train
 
 app = typer.Typer(
     name="chainrule",
@@ -111,177 +102,7 @@ def inspect(
         raise typer.Exit(1)
 
 
-@app.command(short_help="Train a network on a table, test it on other rows, save it.")
-def train(
-    table: Table,
-    target: Annotated[
-        str, typer.Option("--target", "-t", metavar="COLUMN", help="The column to predict.", show_default=False)
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FILE",
-            help="Where to save the model. [default: TABLE's name.chainrule]",
-            show_default=False,
-        ),
-    ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="classification, regression, binary or multiclass, instead of what the target looks like.",
-            callback=one_of(tasks),
-            show_default=False,
-        ),
-    ] = None,
-    ignore: Annotated[
-        str, typer.Option(metavar="COLUMNS", help="Columns to leave out: id,name", show_default=False)
-    ] = "",
-    hidden: Annotated[str, typer.Option(metavar="SIZES", help="Units of the hidden layers: 64,32; or none.")] = "128",
-    activation: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="relu, tanh, sigmoid, leaky_relu, elu, selu, gelu, gelu_tanh, silu, mish, softplus, identity, "
-            "exponential, softmax or log_softmax.",
-            callback=one_of(activations),
-        ),
-    ] = "relu",
-    loss: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="For classes: binary_cross_entropy, softmax_cross_entropy. For numbers, or probabilities: squared_error, "
-            "half_squared_error, absolute_error, huber, log_cosh; for numbers: quantile. "
-            "[default: by the task]",
-            callback=one_of(losses),
-            show_default=False,
-        ),
-    ] = None,
-    dropout: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SHARE",
-            help="Share of each hidden layer's values set to 0 in training. [default: 0.2 for classes, else 0]",
-            min=0.0,
-            max=0.99,
-            show_default=False,
-        ),
-    ] = None,
-    optimizer: Annotated[
-        str, typer.Option(metavar="NAME", help="sgd, momentum, adam or adamw.", callback=one_of(optimizers))
-    ] = "adam",
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(
-            "--learning-rate",
-            "--lr",
-            metavar="RATE",
-            help="Step size η. [default: by the optimizer]",
-            show_default=False,
-            parser=rate,
-        ),
-    ] = None,
-    schedule: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="constant, cosine, warmup or warmup_cosine.", callback=one_of(schedules)),
-    ] = "constant",
-    epochs: Annotated[
-        int, typer.Option(metavar="COUNT", help="How often every training row is used, at most.", min=1)
-    ] = 200,
-    batch_size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ROWS", help="Rows for each step, or all. [default: by the number of rows]", show_default=False
-        ),
-    ] = None,
-    patience: Annotated[
-        int, typer.Option(metavar="COUNT", help="Stop after so many epochs without a lower validation loss.", min=1)
-    ] = 20,
-    validation: Annotated[
-        float,
-        typer.Option(
-            metavar="SHARE", help="Share of the rows that are not for testing, watched for stopping.", parser=share
-        ),
-    ] = 0.2,
-    test: Annotated[
-        float, typer.Option(metavar="SHARE", help="Share of rows set aside for the test score.", parser=share)
-    ] = 0.2,
-    test_data: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Another table to test on, instead of a share of this one.", show_default=False
-        ),
-    ] = None,
-    seed: Annotated[
-        int,
-        typer.Option(
-            metavar="NUMBER",
-            help="Of the split, the first weights, and the row order.",
-            min=0,
-            callback=seed_in_range,
-        ),
-    ] = 0,
-    executor: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="native (machine code, LLVM) or reference (NumPy).", callback=one_of(executors)
-        ),
-    ] = "native",
-    quiet: Quiet = False,
-    as_json: AsJson = False,
-    debug: Debug = False,
-) -> None:
-    """Train a network on a table, score it on rows it never saw, and save it.
-
-    Examples:
-
-    \b
-      chainrule train people.csv --target income
-      chainrule train people.csv --target income --hidden 128,64 --seed 7
-      chainrule train houses.parquet --target price --ignore id,address
-    """
-    hidden_sizes = sizes(hidden)
-    rows: int | str | None = None if batch_size is None else batch(batch_size)
-    rows = int(rows) if isinstance(rows, str) and rows != "all" else rows
-    with reporting(debug):
-        from chainrule.cli.text import training_text
-        from chainrule.files.container import refuse_foreign
-        from chainrule.workflow import TrainOptions
-        from chainrule.workflow import train as train_table
-
-        place = out or Path(table.stem + ".chainrule")
-        real_place = Path(os.path.realpath(place))  # what a symbolic link points to
-        if not real_place.parent.exists():
-            raise TableError(f"the folder {place.parent} of --out does not exist")
-        refuse_foreign(place)  # before the work, not after it
-        replaced = place.exists() and place.stat().st_size > 0
-        options = TrainOptions(
-            task=task,
-            ignore=names(ignore),
-            hidden=hidden_sizes,
-            activation=activation,
-            loss=loss,
-            dropout=dropout,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            schedule=schedule,
-            epochs=epochs,
-            batch_size=rows,
-            patience=patience,
-            validation=validation,
-            test=test,
-            seed=seed,
-            executor=executor,
-        )
-        trained = train_table(table, target, options, test_data=test_data, progress=not quiet and sys.stderr.isatty())
-        trained.model.save(real_place)
-        if as_json:
-            typer.echo(json_text({**trained.to_dict(), "model": str(place), "replaced": replaced}))
-        elif not quiet:
-            typer.echo(training_text(trained, str(place), replaced=replaced))
+app.command(short_help="Train a network on a table, test it on other rows, save it.")(train)
 
 
 @app.command()

@@ -166,7 +166,8 @@ def _recursion(setup: Setup, s: Step) -> list[str]:
 
 
 def _update(setup: Setup, s: Step) -> list[str]:
-    lines = [f"update    w⁺ = w − η · ∂E/∂w,   η = {setup.learning_rate:g}, all at once"]
+    when = "all at once" if setup.using == "old" else "the output weights first: the mistake"
+    lines = [f"update    w⁺ = w − η · ∂E/∂w,   η = {setup.learning_rate:g}, {when}"]
 
     def line(name: str, before: float, slope: float, after: float) -> None:
         sign, size = ("−", slope) if slope >= 0 else ("+", -slope)

@@ -4,6 +4,7 @@ from chainrule.execute.choice import get_executor
 from chainrule.execute.compiled import Compiled, compile
 from chainrule.execute.order import RowOrder, row_orders
 from chainrule.execute.program import Best, Executor, Loop, Machine, Plan, Program
+from chainrule.execute.quasi_newton import QuasiNewton
 from chainrule.execute.reference import Reference
 from chainrule.execute.threads import cpu_count
 from chainrule.execute.training import EXECUTOR as REFERENCE
@@ -18,6 +19,7 @@ __all__ = [
     "Machine",
     "Plan",
     "Program",
+    "QuasiNewton",
     "Reference",
     "RowOrder",
     "TrainingReference",

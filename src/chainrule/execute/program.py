@@ -57,7 +57,8 @@ class Loop:
     """Everything that a training run is in the middle of: a copy of it resumes to the same bits.
 
     ``carry`` is parameters, state, optimizer, multipliers and clock, and the average of the parameters where one is
-    kept. ``status`` is running, done, early (patience ran out), interrupted, stopped (by a callback) or non-finite.
+    kept. ``status`` is running, done, early (patience ran out), interrupted, stopped (by a callback), non-finite, or,
+    of a search, converged or stuck.
     """
 
     kept: dict[str, Any]

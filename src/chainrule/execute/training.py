@@ -107,7 +107,7 @@ class TrainingReference(Reference):
                 stepped = True
                 if loop.status != "running":
                     return
-            self._end_epoch(program, plan, loop, settings, validation)
+            self.end_epoch(program, plan, loop, settings, validation)
 
     def _step(self, program: Program, plan: Plan, loop: Loop, settings: Mapping[str, Any], batch: Batch) -> None:
         sums = self.measure(program, loop.carry, settings, batch, plan.tile_rows)
@@ -125,9 +125,10 @@ class TrainingReference(Reference):
         loop.batch += 1
         loop.last_rate = float(report["learning_rate"])
 
-    def _end_epoch(
+    def end_epoch(
         self, program: Program, plan: Plan, loop: Loop, settings: Mapping[str, Any], validation: Batch | None
     ) -> None:
+        """Evaluate, keep the best, note the epoch in the history, and stop where patience has run out."""
         entry = {"epoch": loop.epoch + 1, "step": loop.step, "loss": loop.epoch_loss / loop.epoch_count}
         if validation is not None:
             looked_at, state = loop.carry[program.evaluated], loop.carry["state"]

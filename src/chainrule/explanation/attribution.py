@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
+from os import PathLike
+from pathlib import Path as PathOfFile
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,10 @@ from chainrule import nn, ops
 from chainrule.calculus import backward
 from chainrule.errors import TrainingError
 from chainrule.execute import REFERENCE
+from chainrule.explanation.equations import Row, Symbol, number
+from chainrule.explanation.handout import save_handout
+from chainrule.explanation.latex import latex_of
+from chainrule.explanation.mathml import mathml_of
 from chainrule.explanation.numbers import factor, short, signed
 from chainrule.explanation.paths import Paths
 from chainrule.explanation.scene import as_double
@@ -93,6 +100,21 @@ class Predicting:
     def all(self, x: Array) -> Array:
         """Return the predictions for rows, [n, outputs]."""
         return np.asarray(REFERENCE.run(self.graph, [np.asarray(x, np.float64)])[0])
+
+    @cached_property
+    def categories(self) -> list[int]:
+        """The input columns that embeddings read: between two categories there is nothing, so no line leads there."""
+        found: set[int] = set()
+        for node in self.graph.nodes:
+            if node.op.name == "checked_index":
+                columns = node.attributes["columns"]
+                if columns == ():
+                    raise TrainingError(
+                        f"the layer {node.attributes['layer']!r} reads categories that are computed from the inputs: "
+                        "between them there is no line to add derivatives up along"
+                    )
+                found |= set(range(self.width) if columns is None else columns)
+        return sorted(found)
 
     def output(self, number: int) -> Function:
         """Return one output as a function of the inputs."""
@@ -178,6 +200,34 @@ class Attribution:
         )
         return "\n".join(lines)
 
+    check = None
+    """The parts check themselves: they add up to the difference, to within ``missed``."""
+
+    def equations(self) -> list[Row]:
+        """Return the prediction as its base and its parts, the largest first."""
+        order = sorted(range(len(self.parts)), key=lambda j: -abs(self.parts[j].part))
+        named = [(f"{self.parts[j].name} = {short(self.parts[j].value, 6)}", self.parts[j].part) for j in order[:20]]
+        if len(order) > 20:
+            named.append((f"{len(order) - 20} others", sum(self.parts[j].part for j in order[20:])))
+        base = Row((Symbol(self.title),), (number(self.base_value), Symbol("base")))
+        rows = [Row((), (number(part, signed_=True), Symbol(name)), continued=True) for name, part in named]
+        return [base, *rows, Row((), (number(self.value),))]
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
+    def latex(self) -> str:
+        """Return the sum of the parts as LaTeX, to be put into a document that loads amsmath."""
+        return latex_of(self.equations())
+
+    def mathml(self) -> str:
+        """Return the sum of the parts as MathML."""
+        return mathml_of(self.equations())
+
+    def save(self, path: str | PathLike[str]) -> PathOfFile:
+        """Write the attribution as a handout; the ending says how: .tex, .html, .md, .txt or .json."""
+        return save_handout(self, path)
+
     def to_json(self) -> dict[str, Any]:
         """Return the attribution as plain data."""
         return {
@@ -190,8 +240,13 @@ class Attribution:
 def attribute(
     predicting: Predicting, x: Array, base: Array, number: int, names: Sequence[str], title: str, about_base: str
 ) -> Attribution:
-    """Return why one output of a network is what it is for one row."""
+    """Return why one output of a network is what it is for one row; categories of embeddings are held at the row's."""
     function = predicting.output(number)
+    if held := predicting.categories:
+        base = base.copy()
+        base[held] = x[held]
+        listed = ", ".join(names[j] for j in held[:6]) + (", …" if len(held) > 6 else "")
+        about_base += f"; categories ({listed}) are the row's own"
     parts, missed = integrated_gradients(function, x, base)
     values, slopes = function(np.stack([base, x]))
     found = tuple(

@@ -47,7 +47,7 @@ class Check:
 
 @dataclass(frozen=True)
 class RowPart:
-    """What one row adds to a derivative: its share of the loss, and the derivative of its own loss."""
+    """What one row adds to a derivative: its number, its share of the loss, and the derivative of its own loss."""
 
     row: int
     share: float
@@ -98,7 +98,7 @@ class Derivation:
     """One number explained.
 
     ``value`` is the number, ``formula`` how it is made and ``substituted`` the same with numbers; ``paths`` the ways of
-    the chain rule from the parameter to the loss (of one row, ``row``; ``by_row`` has all rows; ``by_use`` all places
+    the chain rule from the parameter to the loss (of the row at place ``row`` of ``by_row``; ``by_use`` all places
     and time steps that read it); ``cut(layer)`` a part for each unit of a layer; ``jacobians`` the local derivatives
     between waypoints; ``check`` a finite difference; ``update`` what the optimizer makes of it. ``str()`` prints it;
     ``latex()``, ``mathml()`` and ``to_json()`` are for documents and programs, ``save()`` writes a handout.
@@ -174,6 +174,7 @@ class Derivation:
             found[key] = found[key] + block if key in found else block
         return found
 
+    @np.errstate(all="ignore")
     def cut(self, layer: str) -> LayerCut:
         """Return the derivative cut at a layer or another named value, over all rows.
 

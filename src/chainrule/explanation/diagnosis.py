@@ -216,7 +216,11 @@ def _is_saturated(activation: str, net: Array, out: Array) -> Array | None:
 def _ended(run: Run) -> Finding:
     if run.status == "non-finite":
         return Finding(
-            "problem", "not finite", run.message, "a smaller learning rate; scaled inputs; a stable loss on logits"
+            "problem",
+            "not finite",
+            run.message,
+            "a smaller learning rate; scaled inputs; a stable loss on logits; "
+            f"to look at it: cr.explain(run, of='loss', step={run.steps}), where steps count from 0",
         )
     return Finding("fine", "end", run.message)
 

@@ -36,7 +36,7 @@ def derivation_json(d: Derivation) -> dict[str, Any]:
         formula, numbers = factored(d)
         data |= {"formula": formula, "substituted": numbers}
         data["paths"] = {
-            "row": d.row, "count": d.paths.count, "mass": d.paths.mass, "covered": d.paths.covered,
+            "row": d.scene.number(d.row), "count": d.paths.count, "mass": d.paths.mass, "covered": d.paths.covered,
             "total": d.paths.total, "largest": [_path(d, path) for path in d.paths],
         }  # fmt: skip
         data["jacobians"] = [

@@ -91,8 +91,10 @@ def explain(
             return _prediction(subject, data[0] if data else None, of.strip(), rows)
         _one_of("using", using, ("old", "updated"))
         _one_of("bias", bias, ("unit", "tied", "frozen"))
+        if isinstance(subject, Run) and bias != "unit":
+            raise TrainingError(f"bias={bias!r} belongs to an objective: a run has trained a bias for each unit")
         scene = scene_of(subject, data[0] if data else None, rows, step, parameters, training, bias == "tied")
-        if isinstance(subject, Run) and step is not None and rows is None and not data:
+        if isinstance(subject, Run) and step is not None and rows is None and not data and subject.optimizer.has_steps:
             optimizer = optimizer or subject.optimizer  # the very step that the run took
         if using == "updated":
             if optimizer is None:
@@ -168,7 +170,10 @@ def _gradient(scene: Scene, what: Asked, names: Names, most: int) -> Derivation:
         data_part = float(scene.gradient(what.name)[what.index])
         if not scene.whole and (scene.count > 1 or scene.row_shares()[0] != 1.0):
             slopes, shares = scene.by_row(what.name, what.index), scene.row_shares()
-            by_row = tuple(RowPart(r, float(s), float(d)) for r, (s, d) in enumerate(zip(shares, slopes, strict=True)))
+            by_row = tuple(
+                RowPart(scene.number(place), float(s), float(d))
+                for place, (s, d) in enumerate(zip(shares, slopes, strict=True))
+            )
             row = int(np.argmax([abs(part.part) for part in by_row]))
         penalties = tuple(scene.penalties(what.name, what.index))
         value = data_part + sum(amount for _, amount in penalties)

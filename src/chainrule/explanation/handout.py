@@ -49,7 +49,7 @@ def _latex(explained: Explained) -> str:
     lines = [
         r"\documentclass{article}", r"\usepackage{amsmath}", r"\usepackage[margin=2.2cm]{geometry}",
         r"\setlength{\parindent}{0pt}", r"\allowdisplaybreaks", r"\begin{document}",
-        r"Multiply along a path, add across paths.", explained.latex(),
+        *([] if check is None else [r"Multiply along a path, add across paths."]), explained.latex(),
     ]  # fmt: skip
     if check is not None:
         h, numeric = number_latex(number(check.h)), number_latex(number(check.numeric))

@@ -61,7 +61,7 @@ def _refuse(scene: Scene) -> None:
         if readers and (len(readers) > 1 or readers[0].op.name not in allowed):
             how = "in several places" if len(readers) > 1 else f"by {readers[0].op.name}"
             raise TrainingError(
-                "using='updated' is for layers that multiply by their weights and add their biases; "
+                "using='updated' is for networks of dense layers, which multiply by weights and add biases; "
                 f"{name} is used {how}"
             )
 

@@ -81,6 +81,7 @@ class Paths:
     def edges(self) -> list[Edge]:
         return self.trail.edges
 
+    @np.errstate(all="ignore")  # of a step that was not finite, neither are these
     def _arriving(self, factors: Callable[[Edge], Array], start: Array, without: int | None = None) -> list[Array]:
         """Return what arrives at each waypoint's elements: over every edge, its factors times what is at its start."""
         totals = [np.zeros(point.size, start.dtype) for point in self.trail.waypoints]
@@ -112,6 +113,7 @@ class Paths:
         return int(self._arriving(lambda edge: edge.ways().astype(object), np.ones(1, object))[-1][0])
 
     @cached_property
+    @np.errstate(all="ignore")
     def weights(self) -> list[Array]:
         """The derivative of the end by every waypoint's elements (their δ): the same sums from the other end."""
         totals = [np.zeros(point.size) for point in self.trail.waypoints]
@@ -175,6 +177,7 @@ class _Largest:
         for number, edge in enumerate(paths.edges):
             self._extend(number, edge)
 
+    @np.errstate(all="ignore")
     def _extend(self, number: int, edge: Edge) -> None:
         """Take in what comes over one edge, some elements of its end at a time."""
         source = edge.start == SOURCE

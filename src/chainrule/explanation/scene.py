@@ -203,10 +203,11 @@ def tied_biases(parameters: Any) -> tuple[dict[str, Array], dict[str, int]]:
         raise TrainingError("bias='tied' is for a network of layers with biases, such as cr.nn.Dense")
     found, units = dict(parameters), {}
     for name, value in parameters.items():
-        if name.rpartition(".")[2] == "bias":
-            if value.ndim != 1 or np.any(value != value[0]):
+        if name.rpartition(".")[2] == "bias" and value.ndim == 1:
+            if np.any(value != value[0]):
                 raise TrainingError(
-                    f"bias='tied': the units of a layer share one bias, and those of {name} differ: {value}"
+                    f"bias='tied': the units of a layer share one bias, and those of {name} differ: {value[0]:g} "
+                    f"and {value[value != value[0]][0]:g}"
                 )
             found[name], units[name] = np.asarray(value[0]), len(value)
     return found, units
@@ -223,8 +224,6 @@ def scene_of(
 ) -> Scene:
     """Return the scene of an objective with data, or of a run at one of its steps."""
     if isinstance(subject, Run):
-        if tied:
-            raise TrainingError("bias='tied' belongs to an objective: a run has trained a bias for each unit")
         if parameters is not None:
             raise TrainingError(
                 "a run has parameters of its own; to use others: cr.explain(run.objective, data, of=…, parameters=…)"
@@ -250,7 +249,7 @@ def scene_of(
 
 @dataclass(frozen=True)
 class Given:
-    """Rows that count, with the numbers that they have among all rows that were given."""
+    """Rows that count, with the numbers that they have among all rows that were given: in any order."""
 
     x: Array
     y: Array
@@ -273,12 +272,15 @@ class Given:
         """Return where rows of these numbers are; raise TypeMismatch for those that are not there, or do not count."""
         if self.number is None:
             return picked_rows(rows, len(self.x))
-        chosen = picked_rows(rows, int(self.number[-1]) + 1)
-        places = np.searchsorted(self.number, chosen)
+        chosen = picked_rows(rows, None)
+        order = np.argsort(self.number, kind="stable")
+        places = order[np.minimum(np.searchsorted(self.number, chosen, sorter=order), len(order) - 1)]
         absent = chosen[self.number[places] != chosen]
         if len(absent):
-            raise TypeMismatch(f"row {absent[0]} has the sample weight 0: it enters no loss and no gradient")
-        return places
+            raise TypeMismatch(
+                f"row {absent[0]} enters no loss and no gradient here: it has the sample weight 0, or was not given"
+            )
+        return np.asarray(places)
 
     def picked(self, rows: Any) -> tuple[Array, Array, Array]:
         if rows is None:
@@ -296,13 +298,17 @@ class Given:
         return [int(row) for row in rows]
 
 
-def picked_rows(rows: Any, count: int) -> Array:
-    """Return row numbers, checked."""
+def picked_rows(rows: Any, count: int | None) -> Array:
+    """Return row numbers, checked against how many there are (None: they may be any from 0)."""
+    if isinstance(rows, str):
+        raise TypeMismatch(f"rows is {rows!r}; it must be a list of row numbers, such as [5]")
     chosen = as_array(rows, "rows")
     if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not len(chosen):
         raise TypeMismatch(f"rows is {rows!r}; it must be a list of row numbers, such as [5]")
-    if chosen.min() < 0 or chosen.max() >= count:
-        raise TypeMismatch(f"rows has {chosen[(chosen < 0) | (chosen >= count)][0]}; there are {count} rows (from 0)")
+    outside = chosen[(chosen < 0) | (chosen >= (np.inf if count is None else count))]
+    if len(outside):
+        there = "row numbers begin at 0" if count is None else f"there are {count} rows (from 0)"
+        raise TypeMismatch(f"rows has {outside[0]}; {there}")
     return chosen
 
 

@@ -90,10 +90,8 @@ def _paths(d: Derivation) -> list[str]:
     where = f", of row {d.scene.number(d.row)} (its own loss)" if d.by_row else ""
     lines: list[str] = []
     if paths.count == 0:
-        return [
-            "",
-            f"there is no path from {d.title.removeprefix('∂E/∂')} to the loss: the derivative is 0, not unknown",
-        ]
+        source = d.title.removeprefix("∂E/∂")
+        return ["", *wrap(f"there is no path from {source} to the loss: the derivative is 0, not unknown", WIDTH)]
     if paths.count <= FEW:
         many = "one path" if paths.count == 1 else f"{paths.count} paths"
         lines += ["", f"{many}{where}; multiply along a path, add across paths"]

@@ -44,7 +44,7 @@ def explain_update(scene: Scene, what: Asked, optimizer: Optimizer, slope: float
     if not optimizer.has_steps:
         raise TrainingError(
             f"{type(optimizer).__name__} searches along a line: its step is no update of one gradient that could be "
-            "split; ask for the gradient alone (rows=[…]), or explain with another optimizer"
+            "split; leave the optimizer out to explain the gradient alone"
         )
     before = float(scene.leaves[what.name][what.index])
     for penalty, (_, rough) in zip(scene.objective.penalty, scene.penalty_slopes(what.name), strict=True):
@@ -53,19 +53,20 @@ def explain_update(scene: Scene, what: Asked, optimizer: Optimizer, slope: float
     treatment = _treatment(scene)
     if what.name in treatment.frozen:
         return Update(before, before, f"θ⁺ = θ: {what.name} is frozen", short(before))
-    element = _Element(scene, what, optimizer, treatment, before, slope)
+    element = _Element(scene, what, optimizer, treatment, before, slope, slope)
     clipped, said = element.clipped()
     tell = TELL.get(type(clipped.optimizer))
-    reached = clipped.reached(whole=tell is None)
-    parts: Parts = ()
+    # An optimizer that is not known may look at the whole gradient, which it clips itself.
+    reached = element.reached(element.whole_gradient()) if tell is None else clipped.reached(clipped.alone())
     if tell is None:
-        rule, numbers = f"θ⁺ by {type(clipped.optimizer).__name__}", short(before)
+        told: Told = f"θ⁺ by {type(clipped.optimizer).__name__}", short(before), ()
     else:
-        rule, numbers, parts = tell(clipped)
+        told = tell(clipped)
+    rule, numbers, parts = told
     found = Update(before, reached, rule.replace("∂F/∂θ", "g") + said if said else rule, numbers, parts)
     found = found if _adds_up(found) else replace(found, parts=())
     follows = scene.objective.subject_to or any(isinstance(p, Proximal) for p in scene.objective.penalty)
-    return _projected(clipped, found) if follows else found
+    return _projected(element, found) if follows else found
 
 
 def unmoved(scene: Scene, what: Asked) -> Update:
@@ -76,7 +77,7 @@ def unmoved(scene: Scene, what: Asked) -> Update:
 
 def after_step(scene: Scene, optimizer: Optimizer, gradient: Mapping[str, Array]) -> dict[str, Array]:
     """Return all parameters, by name, after a step along a gradient that is given for each of them."""
-    element = _Element(scene, Asked("gradient", scene.names[0], ()), optimizer, _treatment(scene), 0.0, 0.0)
+    element = _Element(scene, Asked("gradient", scene.names[0], ()), optimizer, _treatment(scene), 0.0, 0.0, 0.0)
     structure = flatten(element.parameters)[1]
     moved = element.moved(unflatten(structure, [gradient[name] for name in leaf_names(structure)]))
     leaves = flatten(element.treatment.merged(scene.parameters, moved))[0]
@@ -85,8 +86,7 @@ def after_step(scene: Scene, optimizer: Optimizer, gradient: Mapping[str, Array]
 
 def _projected(element: _Element, free: Update) -> Update:
     """Return the update with what the constraints make of it: the nearest point of their sets."""
-    after = flatten(element.moved(element.given_gradient(), constrained=True))[0][element.place]
-    reached = float(np.asarray(after)[element.what.index])
+    reached = element.reached(element.whole_gradient(), constrained=True)
     objective = element.scene.objective
     sets = ", ".join(map(str, objective.subject_to))
     rough = ", ".join(str(p) for p in objective.penalty if isinstance(p, Proximal))
@@ -117,8 +117,12 @@ class _Element:
     treatment: Treatment
     before: float
     slope: float
+    raw: float
+    """The slope before any clipping."""
     share: float | None = None
     """What the gradient was multiplied with where it was clipped as a whole."""
+    limit: float | None = None
+    """What its elements were clipped to before that."""
 
     @property
     def place(self) -> int:
@@ -175,40 +179,40 @@ class _Element:
         if isinstance(self.optimizer, ClipValue):
             limit = self.numbers["clip_value"]
             slope = float(np.clip(self.slope, -limit, limit))
-            said = f",  g = ∂F/∂θ clipped to ±{short(limit)}: {signed(slope)}"
-            inner, more = replace(self, optimizer=self.optimizer.optimizer, slope=slope).clipped()
+            said = f",  g = {'∂F/∂θ' if self.share is None else 'that'} clipped to ±{short(limit)}: {signed(slope)}"
+            inner, more = replace(self, optimizer=self.optimizer.optimizer, slope=slope, limit=limit).clipped()
             return inner, said + more
         if isinstance(self.optimizer, ClipNorm):
-            if self.share is not None or type(self.optimizer.optimizer) in (ClipValue, ClipNorm):
-                raise TrainingError("an update behind two clippings cannot be explained: leave out the optimizer")
+            if self.share is not None:
+                raise TrainingError("an update behind two clippings by norm cannot be explained: leave out one of them")
             share = float(clip_share(self.whole_gradient(), self.settings["clip_norm"]))
-            said = f",  g = {short(share)} · ∂F/∂θ (clipped to the length {short(self.numbers['clip_norm'])})"
+            length, what = short(self.numbers["clip_norm"]), "∂F/∂θ" if self.limit is None else "that"
+            said = f",  g = {short(share)} · {what} (clipped to the length {length})"
             inner = replace(self, optimizer=self.optimizer.optimizer, slope=share * self.slope, share=share)
-            return inner, said
+            inner, more = inner.clipped()
+            return inner, said + more
         return self, ""
 
     def whole_gradient(self) -> Any:
-        """Return the gradient by every parameter that is trained, penalties included."""
-        leaves, structure = flatten(self.parameters)
-        return unflatten(structure, [self.scene.slope(name) for name, _ in zip(
-            leaf_names(structure), leaves, strict=True)])  # fmt: skip
+        """Return the gradient by every parameter that is trained, penalties included, as far as it is clipped here."""
+        names = leaf_names(flatten(self.parameters)[1])
+        slopes = [np.asarray(self.scene.slope(name), np.float64) for name in names]
+        slopes[self.place][self.what.index] = self.raw
+        if self.limit is not None:
+            slopes = [np.clip(slope, -self.limit, self.limit) for slope in slopes]
+        return unflatten(flatten(self.parameters)[1], slopes)
 
-    def reached(self, whole: bool) -> float:
-        """Return the element after the step; an optimizer that is not known may look at the ``whole`` gradient."""
-        after = flatten(self.moved(self.given_gradient() if whole else self._alone()))[0][self.place]
-        return float(np.asarray(after)[self.what.index])
-
-    def given_gradient(self) -> Any:
-        """Return the whole gradient as the optimizer is given it: shorter, where it was clipped."""
-        gradient = self.whole_gradient()
-        return gradient if self.share is None else tree_map(lambda g: g * self.share, gradient)
-
-    def _alone(self) -> Any:
+    def alone(self) -> Any:
         """Return a gradient that is 0 but for this element."""
         leaves, structure = flatten(tree_map(np.zeros_like, self.parameters))
         leaves[self.place] = np.array(leaves[self.place], np.float64)
         leaves[self.place][self.what.index] = self.slope
         return unflatten(structure, leaves)
+
+    def reached(self, gradient: Any, constrained: bool = False) -> float:
+        """Return the element after a step along a gradient."""
+        after = flatten(self.moved(gradient, constrained))[0][self.place]
+        return float(np.asarray(after)[self.what.index])
 
     def moved(self, gradient: Any, constrained: bool = False) -> Any:
         """Return the trained parameters after a step along a gradient; ``constrained``: projected onto the sets."""
@@ -262,8 +266,12 @@ def _adam(e: _Element) -> Told:
     )
     if type(e.optimizer) is AdamW:
         parts = (*parts, ("from weight decay", -e.rate * e.decay * e.before))
-    rule = "θ⁺ = θ − η · m̂ / (√v̂ + ε),  m̂ = m/(1 − β₁ᵗ),  v̂ = v/(1 − β₂ᵗ)"
-    return rule, f"{short(e.before)} − {short(e.rate)} × {signed(mean_hat)} / {short(spread)}   (t = {t})", parts
+    step = f"{short(e.before)} − {short(e.rate)} × {signed(mean_hat)} / {short(spread)}"
+    rule, more = "θ⁺ = θ − η · m̂ / (√v̂ + ε)", ",  m̂ = m/(1 − β₁ᵗ),  v̂ = v/(1 − β₂ᵗ)"
+    if type(e.optimizer) is AdamW:
+        rule += " − η · decay · θ"
+        step += f" − {short(e.rate)} × {short(e.decay)} × {signed(e.before)}"
+    return rule + more, f"{step}   (t = {t})", parts
 
 
 def _rmsprop(e: _Element) -> Told:

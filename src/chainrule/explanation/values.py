@@ -90,6 +90,7 @@ def _net(
     return f"Σ weight · input{'' if bias is None else ' + bias'}", "", lines
 
 
+@np.errstate(all="ignore")  # of a step that was not finite, neither is its loss
 def explain_loss(scene: Scene, names: Names) -> Derivation:
     """Return the derivation of the loss: a part for each row, and the penalties."""
     graph = make_graph(scene.row_losses, scene.parameters, scene.x, scene.y)
@@ -105,7 +106,7 @@ def explain_loss(scene: Scene, names: Names) -> Derivation:
             place = scene.number(r)
             lines.append(
                 f"  row {place:<8} loss {factor(losses[r]):>12} × {short(float(scene.row_shares()[r]), 6)} = "
-                f"{signed(float(parts[r]))}  ({percent(parts[r] / value) if value else '–'})"
+                f"{signed(float(parts[r]))}  ({percent(parts[r] / value) if np.isfinite(value) and value else '–'})"
             )
         if len(parts) > len(order):
             rest = value - float(parts[order].sum())

@@ -1,10 +1,12 @@
 """Learning: data, objective, optimizers, schedules, the training program, the run and its history."""
 
 from chainrule.learn.averaging import Average
+from chainrule.learn.callbacks import Every, Training
 from chainrule.learn.fitting import fit
 from chainrule.learn.many import fit_many
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import (
+    LBFGS,
     OPTIMIZERS,
     SGD,
     Adagrad,
@@ -40,6 +42,7 @@ from chainrule.learn.schedules import (
 from chainrule.learn.treatment import Treatment
 
 __all__ = [
+    "LBFGS",
     "OPTIMIZERS",
     "SCHEDULES",
     "SGD",
@@ -53,6 +56,7 @@ __all__ = [
     "CosLog4",
     "Cosine",
     "Covering",
+    "Every",
     "Exponential",
     "FlatCosine",
     "Lion",
@@ -72,6 +76,7 @@ __all__ = [
     "Run",
     "Schedule",
     "Set",
+    "Training",
     "Treatment",
     "Warmup",
     "as_schedule",

@@ -14,6 +14,8 @@ from typing import Any
 from chainrule.errors import TrainingError
 from chainrule.graph import flatten
 from chainrule.learn.averaging import Average
+from chainrule.learn.callbacks import Callback, Callbacks, Every
+from chainrule.learn.checkpoints import Folder, Keeper, open_keeper
 from chainrule.learn.job import Job
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import SGD, Optimizer
@@ -38,7 +40,7 @@ def fit(
     optimizer: Optimizer | None = None,
     method: Method | None = None,
     epochs: int = 100,
-    batch_size: int | str = 32,
+    batch_size: int | str | None = None,
     accumulate: int = 1,
     validation: Any = None,
     patience: int | None = None,
@@ -53,6 +55,10 @@ def fit(
     tile_rows: int | None = None,
     executor: str = "native",
     progress: bool | Callable[[Report], None] = False,
+    callbacks: Sequence[Callback | Every] = (),
+    checkpoint: Folder | None = None,
+    checkpoint_every: float = 30.0,
+    resume: bool = False,
 ) -> Run:
     """Train a network: θ⁽ᵗ⁺¹⁾ = θ⁽ᵗ⁾ − η_t ∇L, over batches of rows, for so many epochs.
 
@@ -60,11 +66,12 @@ def fit(
         objective: what is to be made small (``cr.Objective(network, loss)``).
         data: ``(X, y)`` or ``(X, y, sample weights)``; X is [rows, columns]. Weights are scaled to mean 1.
         optimizer: ``cr.learn.SGD``, ``Adam`` (the default, η = 0.001), ``AdamW``, ``RMSprop``, ``Adagrad``, ``Lion``;
-            ``ClipNorm(Adam(0.001), 1.0)`` and ``ClipValue`` clip the gradient.
+            ``LBFGS`` searches along lines, one step an epoch; ``ClipNorm(Adam(0.001), 1.0)`` and ``ClipValue`` clip
+            the gradient.
         method: in the place of an optimizer: how the problem is solved as a whole, such as
             ``cr.constrain.AcceleratedProjection()``.
         epochs: how often every row is used.
-        batch_size: rows for each step, or ``"all"``.
+        batch_size: rows for each step, or ``"all"``; 32 where nothing is said, all for ``LBFGS``.
         accumulate: add up the sums of so many batches before each step: the step of one larger batch, in less memory.
         validation: rows that are only looked at, ``(Xv, yv)``; their loss is in the history, one entry an epoch.
         patience: stop when the validation loss has not fallen for so many epochs; the best parameters are restored.
@@ -81,6 +88,11 @@ def fit(
         executor: ``"native"``: machine code, compiled for this network when the run starts; or ``"reference"``: NumPy,
             slower, the judge of the other.
         progress: True shows a live bar; a function is called with a ``Report`` every few tens of milliseconds.
+        callbacks: functions that are called with a ``Training`` at the end of every epoch, or ``Every(100, function)``
+            steps; they read everything, and can stop the run or change a setting.
+        checkpoint: a folder to write checkpoints to, about every ``checkpoint_every`` seconds, whole or not at all.
+        resume: go on from the last good checkpoint there, to the bits of the run that was never interrupted; the
+            arguments must be those of that run. Where there is none yet, the run begins at the beginning.
 
     Returns:
         A ``Run``. A learning rate that is too high does not raise: ``run.status`` is ``"non-finite"``, the last finite
@@ -100,9 +112,12 @@ def fit(
     if not isinstance(objective, Objective):
         raise TrainingError("fit takes an objective first: cr.fit(cr.Objective(network, loss='squared_error'), (X, y))")
     if method is not None:
-        _refuse_beside_a_method(
-            method, optimizer, epochs, batch_size, accumulate, validation, patience, average, tile_rows
-        )
+        _refuse_beside_a_method(method, {
+            "optimizer": optimizer is not None, "epochs": epochs != 100, "batch_size": batch_size not in (None, "all"),
+            "accumulate": accumulate != 1, "validation": validation is not None, "patience": patience is not None,
+            "average": average is not None, "tile_rows": tile_rows is not None, "callbacks": bool(callbacks),
+            "checkpoint": checkpoint is not None,
+        })  # fmt: skip
         optimizer, batch_size = SGD(1.0), "all"
     job = prepare(
         objective,
@@ -124,41 +139,44 @@ def fit(
         tile_rows=tile_rows,
         executor=executor,
     )
-    with _listener(progress, job) as report:
-        if method is None:
-            drive(job, report)
-        else:
+    if method is not None:
+        with _listener(progress, job) as report:
             method.solve(job, report)
-    return job.result() if method is None else replace(job.result(), method=method)
+        return replace(job.result(), method=method)
+    watching = Callbacks(callbacks, job)
+    keeper = open_keeper(job, checkpoint, checkpoint_every, resume, watching.kinds)
+    watching.called_at = job.loop.step
+    try:
+        with _listener(progress, job) as report:
+            drive(job, report, watching, keeper)
+    finally:
+        keeper.close()
+    return job.result()
 
 
-def _refuse_beside_a_method(
-    method: Any, optimizer: Any, epochs: Any, batch_size: Any, accumulate: Any, validation: Any, patience: Any,
-    average: Any, tile_rows: Any,
-) -> None:  # fmt: skip
+def _refuse_beside_a_method(method: Any, given: Mapping[str, bool]) -> None:
     """Raise TrainingError for what a method would not read."""
     name = type(method).__name__
     if not callable(getattr(method, "solve", None)):
         raise TrainingError(f"method is {method!r:.60}; give one such as cr.constrain.AcceleratedProjection()")
-    given = {
-        "optimizer": optimizer is not None, "epochs": epochs != 100, "batch_size": batch_size not in (32, "all"),
-        "accumulate": accumulate != 1, "validation": validation is not None, "patience": patience is not None,
-        "average": average is not None, "tile_rows": tile_rows is not None,
-    }  # fmt: skip
     unread = [key for key, is_given in given.items() if is_given]
     if unread:
         raise TrainingError(f"{name} looks at all rows in its own steps, and reads no {unread[0]}: leave it out")
 
 
-def drive(job: Job, report: Callable[[Report], None]) -> None:
-    """Advance a job in slices until it ends; between slices: a snapshot, a report, and a look at Ctrl-C."""
+def drive(job: Job, report: Callable[[Report], None], callbacks: Callbacks, keeper: Keeper) -> None:
+    """Advance a job in slices until it ends; between slices: callbacks, a snapshot, a report, a look at Ctrl-C.
+
+    A checkpoint is written when the callbacks of its step were called: a run that goes on from it calls the next ones.
+    """
     spacing = 1
     since = 0
     size = sum(leaf.nbytes for leaf in flatten(job.loop.kept)[0])
     most = min(MAX_SNAPSHOTS, MAX_SNAPSHOT_BYTES // max(size, 1))
     with interruptible() as interrupted:
         while job.loop.status == "running":
-            job.advance(seconds=SLICE_SECONDS)
+            job.advance(seconds=SLICE_SECONDS, until=callbacks.next_step())
+            callbacks.call()
             since += 1
             if since >= spacing and most > 1:
                 since, begun = 0, monotonic()
@@ -170,7 +188,9 @@ def drive(job: Job, report: Callable[[Report], None]) -> None:
                     spacing *= 2
             if interrupted.is_set() and job.loop.status == "running":
                 job.loop.status = "interrupted"
+            keeper.offer()
             report(job.report())
+    keeper.finish()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 from chainrule import ops
 from chainrule.errors import TrainingError, TypeMismatch
 from chainrule.execute import Loop, Machine, Program, RowOrder, cpu_count
-from chainrule.learn.data import counted_rows, make_rows, normalized
+from chainrule.learn.data import make_rows, normalized
 from chainrule.learn.fitting import SLICE_SECONDS, interruptible
 from chainrule.learn.job import Job
 from chainrule.learn.objective import Objective
@@ -26,6 +26,8 @@ from chainrule.learn.settings import changed_settings, schedules_in, with_schedu
 from chainrule.learn.timeline import Timeline
 
 OWN = ("seed", "rows", "validation_rows")
+ALONE = ("callbacks", "checkpoint", "checkpoint_every", "resume")
+"""What ``cr.fit`` takes that is of no use to many runs side by side."""
 
 
 def fit_many(
@@ -63,6 +65,9 @@ def fit_many(
     [0.001, 0.01, 0.1]
     """
     entries = _checked(settings)
+    for name in ALONE:
+        if name in options:
+            raise TrainingError(f"{name} belongs to one run: fit_many has none; call cr.fit for that run")
     patience = options.pop("patience", None)  # what to watch may come with each entry
     base = prepare(objective, data, **options)
     if patience is not None:
@@ -121,16 +126,16 @@ class _Family:
         ops.key(seed)  # says what a seed is
         training, validation, counted = base.training, base.validation, base.counted
         if "rows" in entry:
-            picked = self._picked(entry["rows"], "rows")
-            training, counted = normalized(picked), counted_rows(picked)
+            numbers, picked = self._picked(entry["rows"], "rows")
+            training, counted = normalized(picked), numbers[picked["weight"] > 0]
         if "validation_rows" in entry:
-            validation = normalized(self._picked(entry["validation_rows"], "validation_rows"))
+            validation = normalized(self._picked(entry["validation_rows"], "validation_rows")[1])
         if plan.patience is not None and validation is None:
             raise TrainingError(
                 "patience needs validation rows to watch: 'validation_rows' here, or validation=(Xv, yv)"
             )
         count = len(training["x"])
-        whole = self.options.get("batch_size") == "all"
+        whole = self.options.get("batch_size") == "all" or not self.optimizer.has_steps
         size = count if whole else min(plan.batch_size, count)
         steps = plan.epochs * -(-count // size)
         optimizer = self.optimizer.with_total(steps)
@@ -187,7 +192,8 @@ class _Family:
         self.programs.append((wanted, program))
         return program
 
-    def _picked(self, rows: Any, name: str) -> dict[str, Any]:
+    def _picked(self, rows: Any, name: str) -> tuple[Any, dict[str, Any]]:
+        """Return numbers of rows, and these rows."""
         chosen = np.asarray(rows)
         count = len(self.given["x"])
         if chosen.dtype == np.bool_:
@@ -199,7 +205,7 @@ class _Family:
         if chosen.min() < 0 or chosen.max() >= count:
             bad = chosen[(chosen < 0) | (chosen >= count)][0]
             raise TrainingError(f"{name} has {bad}; there are {count} rows (0 to {count - 1})")
-        return {k: v[chosen] for k, v in self.given.items()}
+        return chosen, {k: v[chosen] for k, v in self.given.items()}
 
 
 def _run(jobs: Sequence[Job], threads: int | None, listener: Callable[[int, int], None]) -> None:

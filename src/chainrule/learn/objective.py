@@ -20,7 +20,8 @@ class Objective:
 
     ``network`` is a layer or a function ``(parameters, x) -> output``; ``loss`` a name or a function ``loss(target,
     output)`` that gives one number a row. Called as ``objective(parameters, (X, y))`` it returns F as one number, and
-    can be differentiated: ``cr.value_and_grad(objective)(parameters, (X, y))``.
+    can be differentiated: ``cr.value_and_grad(objective)(parameters, (X, y))``. A row of weight 0 enters no sum; only
+    with ``training=True`` it is a row of zeros to the statistics of a batch (``cr.fit`` leaves it out).
 
     ``penalty`` and ``subject_to`` are lists of ``cr.constrain``'s penalties and sets, or of one's own. ``print`` states
     the problem; ``print(objective.on(X))`` lists exactly the parameters that are covered.

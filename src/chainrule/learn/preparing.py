@@ -10,20 +10,24 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.errors import TraceError, TrainingError
-from chainrule.execute import Loop, Plan, RowOrder, get_executor
+from chainrule.execute import Executor, Loop, Plan, QuasiNewton, RowOrder, get_executor
 from chainrule.graph import Graph, Type, as_array, flatten, leaf_names, make_graph, tree_map
 from chainrule.learn.averaging import Average, as_average
 from chainrule.learn.covering import declared_parameters, warning_of, without_effect
 from chainrule.learn.data import check_categories, check_targets, counted_rows, make_rows, normalized
 from chainrule.learn.job import Job
 from chainrule.learn.objective import Objective
-from chainrule.learn.optimizers import Adam, Optimizer
+from chainrule.learn.optimizers import LBFGS, Adam, Optimizer
 from chainrule.learn.program import build_program, rows_type, types_of
+from chainrule.learn.searching import refuse_chance, refuse_what_cannot_be_searched
 from chainrule.learn.settings import schedules_in, settings_of
 from chainrule.learn.timeline import Timeline
 from chainrule.learn.treatment import Treatment, make_treatment, names_of
 from chainrule.nn import Layer, Parameter, Scope
 from chainrule.nn.function import FunctionNetwork
+
+BATCH_SIZE = 32
+"""Rows of a step where nothing else is said; a search along a line looks at all."""
 
 
 def prepare(
@@ -32,7 +36,7 @@ def prepare(
     *,
     optimizer: Optimizer | None = None,
     epochs: int = 100,
-    batch_size: int | str = 32,
+    batch_size: int | str | None = None,
     accumulate: int = 1,
     validation: Any = None,
     patience: int | None = None,
@@ -63,6 +67,8 @@ def prepare(
         _require_alike(*given_rows)
     training, held = normalized(given_rows[0]), None if validation is None else normalized(given_rows[1])
     count = len(training["x"])
+    if batch_size is None:
+        batch_size = BATCH_SIZE if optimizer is None or optimizer.has_steps else "all"
     size, tile = _sizes(batch_size, accumulate, tile_rows, count, objective.network.whole_batch)
     steps = epochs * -(-count // size)
     chosen = (optimizer or Adam()).with_total(steps)
@@ -84,6 +90,11 @@ def prepare(
     more = {} if average is None else average.settings()
     numbers = settings_of(objective, chosen, kind, given, treatment, schedules, more)
     timeline = Timeline(numbers, dtype, chosen, schedules)
+    within = get_executor(executor)
+    found: Executor = within
+    if isinstance(chosen, LBFGS):
+        refuse_what_cannot_be_searched(chosen, objective, treatment, schedules, average, size, count)
+        found = QuasiNewton(within, treatment, chosen.evaluations)
     carry = first_carry(start, state, chosen, seed, treatment, average)
     forward = _forward(objective, start, state, kind)
     for rows, what in zip(given_rows, ("training", "validation"), strict=False):
@@ -91,6 +102,8 @@ def prepare(
         check_categories(forward, rows, what)
     arrays = timeline.arrays_at(0)
     program = build_program(objective, chosen, carry, arrays, training, treatment, schedules, average)
+    if not chosen.has_steps:
+        refuse_chance(program)
 
     plan = Plan(epochs, size, row_order(seed, count, shuffle), patience, tile)
     loop = Loop(carry)
@@ -100,7 +113,7 @@ def prepare(
         program=program,
         plan=plan,
         loop=loop,
-        executor=get_executor(executor),
+        executor=found,
         timeline=timeline,
         training=training,
         counted=counted_rows(given_rows[0]),

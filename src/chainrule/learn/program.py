@@ -85,6 +85,8 @@ def build_program(
         }
 
     def apply(carry: Tree, settings: Tree, sums: Tree) -> Tree:
+        if not optimizer.has_steps:
+            return _look(objective, treatment, carry, settings, sums)
         time = count(carry["clock"]["step"], first(carry["parameters"])) if schedules else None
         now = in_force(settings, schedules, time)
         after, report = _apply(objective, optimizer, treatment, carry, now, sums)
@@ -102,7 +104,8 @@ def build_program(
     evaluated = make_graph(evaluate, c["parameters"], c["state"], setting_types, batch_types)
     for graph, name in ((measured, "measure"), (applied, "apply"), (evaluated, "evaluate")):
         check_graph(graph, f"tracing {name}")
-    _check_carry(applied, carry_types)
+    if optimizer.has_steps:
+        _check_carry(applied, carry_types)
     _refuse_schedules_of_prediction(evaluated, schedules)
     looked_at = "average" if average is not None and average.evaluated else "parameters"
     return Program(measured, applied, evaluated, objective.network.whole_batch, looked_at)
@@ -123,21 +126,13 @@ def _apply(
 
     What is frozen is no part of it: no optimizer, penalty's gradient or projection sees it.
     """
-    parameters, rows = carry["parameters"], sums["count"]
+    parameters = carry["parameters"]
     trained = treatment.trained(parameters)
-    loss = sums["loss"] / rows
-    share = 1.0 / rows
-    gradient = tree_map(lambda g: g * share, sums["gradient"])
-    for i, penalty in enumerate(objective.penalty, 1):
-        value = penalty.value(parameters, part(settings, f"penalty{i}"))
-        loss = loss + value
-        if not isinstance(penalty, Proximal):  # what is not smooth enters by its proximal step, after the step
-            gradient = tree_map(lambda g, more: g + more, gradient, gradient_of(value, trained))
+    loss, gradient = _with_penalties(objective, parameters, trained, settings, sums)
     direction, metric, optimizer_state = optimizer.update(gradient, carry["optimizer"], trained, settings)
     direction, metric = rated(treatment, direction, metric, settings)
     moved, converged = project(objective, move(trained, direction, metric), metric, settings)
-    scope = Scope(parameters, state=carry["state"], settings=settings, training=True)
-    state = {**carry["state"], **objective.network.update_state(scope, sums["statistics"], rows)}
+    state = _next_state(objective, carry, settings, sums)
     finite = ops.isfinite(loss)
     for leaves in _side_by_side(gradient, moved, state, *optimizer_state.values()):
         one = reduce(ops.logical_and, [ops.isfinite(leaf) for leaf in leaves])
@@ -153,6 +148,35 @@ def _apply(
     rate = optimizer.rate(carry["optimizer"], first(trained), settings)
     report = {"loss": loss, "finite": finite, "converged": converged, "learning_rate": rate}
     return after, report
+
+
+def _with_penalties(
+    objective: Objective, parameters: Tree, trained: Tree, settings: Tree, sums: Tree
+) -> tuple[Any, Tree]:
+    """Return F and ∂F/∂θ of what is trained: the means over the rows, and the penalties' parts."""
+    loss = sums["loss"] / sums["count"]
+    share = 1.0 / sums["count"]
+    gradient = tree_map(lambda g: g * share, sums["gradient"])
+    for i, penalty in enumerate(objective.penalty, 1):
+        value = penalty.value(parameters, part(settings, f"penalty{i}"))
+        loss = loss + value
+        if not isinstance(penalty, Proximal):  # what is not smooth enters by its proximal step, after the step
+            gradient = tree_map(lambda g, more: g + more, gradient, gradient_of(value, trained))
+    return loss, gradient
+
+
+def _look(objective: Objective, treatment: Treatment, carry: Tree, settings: Tree, sums: Tree) -> Tree:
+    """What a search along a line sees at a point: F, its gradient, and the state that goes with it."""
+    parameters = carry["parameters"]
+    loss, gradient = _with_penalties(objective, parameters, treatment.trained(parameters), settings, sums)
+    return {
+        "loss": loss, "gradient": gradient, "state": _next_state(objective, carry, settings, sums)
+    }  # fmt: skip
+
+
+def _next_state(objective: Objective, carry: Tree, settings: Tree, sums: Tree) -> Tree:
+    scope = Scope(carry["parameters"], state=carry["state"], settings=settings, training=True)
+    return {**carry["state"], **objective.network.update_state(scope, sums["statistics"], sums["count"])}
 
 
 def _side_by_side(like: Tree, *trees: Tree) -> Iterator[list[Any]]:

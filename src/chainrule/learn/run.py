@@ -27,6 +27,8 @@ STATUS = {
     "early": "stopped early: the validation loss had not fallen for {patience} epochs",
     "interrupted": "interrupted: what was learned until then is kept",
     "stopped": "stopped by a callback",
+    "converged": "converged",
+    "stuck": "stopped: no lower point was found along the line, as near as the precision of its numbers allows",
     "non-finite": "stopped: a value was no longer a finite number; the last finite parameters are kept",
 }
 BY_METHOD = {"done": "it converged", "stopped": "stopped before it converged"}
@@ -51,7 +53,7 @@ class Run:
 
     ``parameters`` and ``state`` are those of the lowest validation loss where early stopping was on, else the last;
     ``history`` has one entry an epoch: epoch, step, loss, validation_loss, learning_rate; ``status`` is done, early,
-    interrupted, stopped or non-finite, and ``message`` says it in words.
+    interrupted, stopped, non-finite, converged or stuck, and ``message`` says it in words.
     """
 
     objective: Objective

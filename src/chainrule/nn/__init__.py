@@ -25,6 +25,7 @@ from chainrule.nn.losses import (
 )  # fmt: skip
 from chainrule.nn.normalization import BatchNorm, LayerNorm
 from chainrule.nn.scope import Scope
+from chainrule.nn.start import initialize_from_data
 from chainrule.nn.torch_weights import from_torch, to_torch
 from chainrule.nn.wrappers import Columns, Frozen, Rated
 
@@ -34,6 +35,7 @@ __all__ = [
     "LeakyReLU", "Loss", "Normal", "Orthogonal", "PReLU", "Parameter", "Parametric", "Periodic", "PiecewiseLinear",
     "Rated", "Residual", "Scale", "Scope", "Sequential", "TruncatedNormal", "Uniform", "activations", "as_input",
     "as_network", "as_target", "binary_cross_entropy", "choose", "from_config", "from_torch", "get_activation",
-    "get_loss", "half_squared_error", "identity", "initializers", "input_type", "loss_from", "loss_numbers", "losses",
-    "relu", "sigmoid", "softmax", "softmax_cross_entropy", "squared_error", "tanh", "to_config", "to_torch",
+    "get_loss", "half_squared_error", "identity", "initialize_from_data", "initializers", "input_type", "loss_from",
+    "loss_numbers", "losses", "relu", "sigmoid", "softmax", "softmax_cross_entropy", "squared_error", "tanh",
+    "to_config", "to_torch",
 ]  # fmt: skip

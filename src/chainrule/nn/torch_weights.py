@@ -204,8 +204,8 @@ def _modules(layer: Layer, path: str, parameters: Mapping[str, Any], number: str
         if isinstance(bare, Dense) and isinstance(bare.activation, Layer):
             head, _, last = number.rpartition(".")
             after = str(int(last) + 1) if last else ""
-            inner = f"{path}.activation" if path else "activation"
-            yield from _modules(bare.activation, inner, parameters, f"{head}.{after}" if head else after)
+            within = f"{path}.activation" if path else "activation"
+            yield from _modules(bare.activation, within, parameters, f"{head}.{after}" if head else after)
         return
     if bare.children() or any(k.startswith(f"{path}.") or not path for k in parameters):
         raise TraceError(

@@ -119,7 +119,8 @@ class Frozen(_Training):
     """A layer whose parameters stay as they start, or as they are given to ``cr.fit``.
 
     ``only`` freezes some of them: a role (``"weight"``, ``"bias"``, ``"gain"``, ``"shift"``, ``"embedding"``,
-    ``"frequency"``), names of parameters, or names of layers within it. Running statistics of a normalization are no parameters, and go on.
+    ``"frequency"``), names of parameters, or names of layers within it. Running statistics of a normalization are no
+    parameters, and go on.
 
     >>> import numpy as np
     >>> from chainrule.nn import Dense, Sequential

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import TypeMismatch
-from chainrule.graph import Node, type_of
+from chainrule.graph import Rows, type_of
 from chainrule.graph.types import size_of
 from chainrule.ops import logic
 from chainrule.ops import mathematics as ew
-from chainrule.ops.build import broadcast_shapes, is_traced, mismatch
+from chainrule.ops.build import as_nodes, broadcast_node, broadcast_shapes, is_traced, mismatch
 from chainrule.ops.contractions import matmul as matmul_op
 from chainrule.ops.factors import solve as solve_op
 from chainrule.ops.factors import svd as svd_op
 from chainrule.ops.functions import max, min, sum
 from chainrule.ops.reductions import normalize_axes
-from chainrule.ops.shapes import Axis, broadcast_to, diagonal, reshape, transpose, value
+from chainrule.ops.shapes import Axis, diagonal, reshape, transpose, value
 from chainrule.ops.views import reshape as reshape_op
 
 
@@ -40,19 +40,28 @@ def matmul(a: Any, b: Any) -> Any:
             raise mismatch(f"matmul: {name} is a single number; at least one axis is needed")
     left = reshape_op(a, shape=(1, *a.shape)) if a.ndim == 1 else a
     right = reshape_op(b, shape=(*b.shape, 1)) if b.ndim == 1 else b
-    if left.ndim > 2 or right.ndim > 2:
-        left, right = _stacks(left, right)
-    product = matmul_op(left, right)
+    if left.ndim > 2 and right.ndim == 2 and _count_rows(left.shape[:-1]) < 2:  # one matrix: one product of all rows
+        flat = reshape_op(left, shape=(size_of(left.shape[:-1]), left.shape[-1]))
+        product = matmul_op(flat, right)
+    else:
+        if left.ndim > 2 or right.ndim > 2:
+            left, right = _stacks(left, right)
+        product = matmul_op(left, right)
     shape = left.shape[:-2] + (left.shape[-2:-1] if a.ndim > 1 else ()) + (right.shape[-1:] if b.ndim > 1 else ())
     return product if product.shape == shape else reshape_op(product, shape=shape)
 
 
-def _stacks(a: Any, b: Any) -> tuple[Any, Any]:
+def _count_rows(shape: Sequence[Any]) -> int:
+    """Return how many of some dimensions are n."""
+    return [isinstance(d, Rows) for d in shape].count(True)
+
+
+def _stacks(a: Any, b: Any) -> list[Any]:
     """Broadcast the axes before the last two together."""
-    types = [(type_of(x) if not isinstance(x, Node) else x.type).with_shape(x.shape[:-2]) for x in (a, b)]
+    nodes = as_nodes(matmul_op, (a, b))
+    types = [x.type.with_shape(x.shape[:-2]) for x in nodes]
     shape = broadcast_shapes("matmul", ("the stack a", "the stack b"), types)
-    wide = [(*shape, *x.shape[-2:]) for x in (a, b)]
-    return tuple(x if x.shape == s else broadcast_to(x, s) for x, s in zip((a, b), wide, strict=True))
+    return [broadcast_node(x, (*shape, *x.shape[-2:])) for x in nodes]
 
 
 def dot(a: Any, b: Any) -> Any:

@@ -100,8 +100,9 @@ recurrence: Op = register(
         pullback={"a": _recurrence_rule_a, "b": _recurrence_rule_b},
         attributes=("axis", "reverse"),
         defaults=_DIRECTION,
-        latex=r"y_t = {a}_t \cdot y_{{t-1}} + {b}_t",
-        because="what an element does to all later ones comes back by a recurrence from the last to the first",
+        latex=r"\operatorname{{recurrence}}({a}, {b})",
+        because="y_t = a_t·y_{t−1} + b_t: what an element does to all later ones comes back by the recurrence "
+        "λ_t = a_{t+1}·λ_{t+1} + ∂L/∂y_t, from the last to the first; it is ∂L/∂b_t, and λ_t·y_{t−1} is ∂L/∂a_t",
         kinks="the first element is b alone: its factor is never read",
         sample=((-1, 1), (-2, 2)),
     )

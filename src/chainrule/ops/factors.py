@@ -158,8 +158,8 @@ svd: Op = register(
         pullback={"a": _svd_rule},
         latex=r"\operatorname{{svd}}({a})",
         because="a = UΣVᵀ, differentiated: dΣ is the diagonal of Uᵀ·da·V, the rest turns U and V",
-        kinks="the first large element of each u is positive (signs are free); equal singular values do not turn each "
-        "other, and σ = 0 turns nothing, by convention; NaN or Inf anywhere gives NaN",
+        kinks="the first large element of each u is positive (signs are free, and that of v is where σ = 0); equal "
+        "singular values do not turn each other, and σ = 0 turns nothing, by convention; NaN or Inf anywhere gives NaN",
         sample=((-2, 2),),
     )
 )

@@ -214,6 +214,11 @@ _ACCEPTED = {
 }
 
 
+def accepted_dtypes(accepts: str) -> tuple[str, ...]:
+    """Return the dtypes that stand behind a word such as float, number or bits."""
+    return _ACCEPTED[accepts]
+
+
 def require_dtype(name: str, operand: str, kind: Type, accepts: str) -> None:
     """Raise TypeMismatch where an operand's dtype is not one that the operation takes."""
     if kind.dtype in _ACCEPTED[accepts]:

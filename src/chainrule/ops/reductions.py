@@ -115,7 +115,8 @@ prod = _reduction(
     lambda x, axes: np.prod(x, axis=axes, dtype=x.dtype),
     _product_rule,
     latex=r"\prod {x}", because="the derivative of a product by one factor is the product of the others",
-    kinks="none: the others are multiplied, never divided out, so a factor of 0 is like any other", identity="1",
+    kinks="none: the others are multiplied, never divided out, so a factor of 0 is like any other",
+    accepts="number", identity="1",
 )  # fmt: skip
 argmax = _reduction(
     "argmax",

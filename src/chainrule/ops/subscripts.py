@@ -42,9 +42,7 @@ def get_item(x: Node, index: Any) -> Any:
         begin, end, stride, keep = _range(x, part, axis, dim)
         if stride < 0:  # the same elements from the other end
             turned.append(axis)
-            count = len(range(begin, end, stride))  # type: ignore[arg-type]  # n rows are taken whole
-            begin, stride = begin + (count - 1) * stride if count else 0, -stride
-            end = begin + (count - 1) * stride + 1 if count else 0
+            begin, end, stride = _from_the_start(begin, end, stride)
         start.append(begin)
         stop.append(end)
         step.append(stride)
@@ -55,11 +53,21 @@ def get_item(x: Node, index: Any) -> Any:
     return reshape_op(flip(taken, axes=tuple(turned)) if turned else taken, shape=tuple(shape))
 
 
+def _from_the_start(begin: int, end: Dim, stride: int) -> tuple[int, Dim, int]:
+    """Return the range that has the same places as one that goes backward, in ascending order."""
+    if isinstance(end, Rows):
+        return 0, end, 1
+    places = range(begin, end, stride)[::-1]
+    return (places[0], places[-1] + 1, places.step) if places else (0, 0, 1)
+
+
 def _range(x: Node, part: Any, axis: int, dim: Dim) -> tuple[int, Dim, int, bool]:
     if isinstance(part, slice):
         if isinstance(dim, Rows):
+            if part == slice(None, None, -1):
+                return 0, dim, -1, True
             if part != slice(None) and part != slice(0, None, None):
-                raise TraceError(f"x is {x.type}: axis {axis} has n rows, of which only all can be taken (:)")
+                raise TraceError(f"x is {x.type}: axis {axis} has n rows, of which only all can be taken (: or ::-1)")
             return 0, dim, 1, True
         begin, end, stride = part.indices(dim)
         if stride < 0:

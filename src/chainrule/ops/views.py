@@ -12,6 +12,7 @@ import numpy as np
 
 from chainrule.errors import TypeMismatch
 from chainrule.graph.types import Dim, Rows, Shape, Type, add_dims, show_shape, size_of
+from chainrule.ops.build import new_node
 from chainrule.ops.record import TABLE, Op, Rule, TypeRule, register
 
 
@@ -203,9 +204,23 @@ def _concatenate_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) ->
     return first.with_shape(total if a == axis else d for a, d in enumerate(first.shape))
 
 
+def _rows_of_each(g: Any, parts: Sequence[Any], axis: int) -> list[Any]:
+    """Take each part's rows by their numbers: how many they are is known as the graph runs."""
+    to_front = (axis, *(a for a in range(g.ndim) if a != axis))
+    back = tuple(sorted(range(g.ndim), key=to_front.__getitem__))
+    rows = transpose(g, axes=to_front)
+    pieces: list[Any] = []
+    begin: Any = 0
+    for part in parts:
+        number = new_node(TABLE["iota"], (), {"shape": (part.shape[axis],), "axis": 0, "dtype": "i64"})
+        pieces.append(transpose(TABLE["take"](rows, number + begin), axes=back))
+        begin = begin + TABLE["extent"](number, axis=0)
+    return pieces
+
+
 def _concatenate_rule(g: Any, y: Any, *parts: Any, axis: int) -> list[Any]:
     if any(isinstance(p.shape[axis], Rows) for p in parts):
-        raise TypeMismatch("concatenate along n rows has no derivative here: split the rows before, not after")
+        return _rows_of_each(g, parts, axis)
     pieces, begin = [], 0
     for part in parts:
         start = [0] * part.ndim

@@ -61,6 +61,7 @@ def gradients(run: Run, steps: Sequence[int] | None = None) -> Any:
 def check(d: Derivation) -> Any:
     """Draw the error of central differences against their step h: a large h bends, a small one rounds."""
     require(d, Derivation, "check")
+    _refuse_mistakes(d)
     if d.check is None or d.asked.name not in d.scene.leaves:
         raise TrainingError(f"{d.title} is no derivative by a parameter: there is nothing to check")
     name, index = d.asked.name, d.asked.index
@@ -78,9 +79,15 @@ def check(d: Derivation) -> Any:
     return figure
 
 
+def _refuse_mistakes(d: Derivation) -> None:
+    if d.scene.updated is not None:
+        raise TrainingError(f"{d.title} is wrong on purpose (using='updated'): draw the one that is right")
+
+
 def sweep(d: Derivation, span: float | None = None, points: int = 101) -> Any:
     """Draw the loss as one parameter varies and all else stays, with the tangent at its value, and the update."""
     require(d, Derivation, "sweep")
+    _refuse_mistakes(d)
     if d.asked.name not in d.scene.leaves:
         raise TrainingError(f"{d.title} is no derivative by a parameter: there is nothing to vary")
     name, index = d.asked.name, d.asked.index

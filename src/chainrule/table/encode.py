@@ -10,7 +10,7 @@ import numpy as np
 
 from chainrule.errors import TableError
 from chainrule.table.document import check_header
-from chainrule.table.fitting import fit_column
+from chainrule.table.fitting import fit_column, row_weights
 from chainrule.table.frame import as_frame
 from chainrule.table.recipes import Column, column_from_json
 from chainrule.table.row_numbers import row_number
@@ -55,6 +55,7 @@ class TableEncoder:
         target: str | None = None,
         ignore: Iterable[str] = (),
         rows: ArrayLike | None = None,
+        weight: ArrayLike | None = None,
         source: str = "the table",
     ) -> TableEncoder:
         """Return the encoder of a table.
@@ -65,6 +66,8 @@ class TableEncoder:
             ignore: further columns to leave out.
             rows: indices of the training rows; all rows if None. Of the other
                 rows only the types are looked at.
+            weight: how much each training row counts in medians, quartiles and the ranking of levels; whole numbers
+                count as repetitions. All alike if None.
             source: the table's name in messages.
 
         Raises:
@@ -91,6 +94,7 @@ class TableEncoder:
         training = checked_rows(rows, table.height)
         if len(training) == 0:
             raise TableError(f"{source} has no training rows. Give at least two.")
+        weights = None if weight is None else row_weights(weight)
         dropped = {name: "ignored, as asked" for name in table.columns if name in ignored}
         columns: list[Column] = []
         for name in table.columns:
@@ -102,7 +106,7 @@ class TableEncoder:
                 continue
             refuse_strays(table[name], source)
             cells = table[name] if rows is None else table[name].gather(training)
-            recipe = fit_column(cells, source, training)
+            recipe = fit_column(cells, source, training, weights)
             if isinstance(recipe, str):
                 dropped[name] = recipe
             else:

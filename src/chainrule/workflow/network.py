@@ -11,13 +11,13 @@ import numpy as np
 from chainrule import nn
 from chainrule.errors import TrainingError
 from chainrule.learn import Objective
-from chainrule.table import TargetEncoder
 
 Array = np.ndarray[Any, Any]
-CROSS_ENTROPIES = ("binary_cross_entropy", "softmax_cross_entropy")
+LOGITS = ("sigmoid", "softmax")
+"""Losses with these links take logits: the cross-entropies."""
 OF_PROBABILITIES = ("squared_error", "half_squared_error", "absolute_error", "huber", "log_cosh")
 """Losses that may compare a probability with 0 or 1."""
-FOR_TABLES = (*CROSS_ENTROPIES, *OF_PROBABILITIES, "quantile")
+FOR_TABLES = ("binary_cross_entropy", "softmax_cross_entropy", *OF_PROBABILITIES, "quantile")
 """Losses for the target of a table: hinge gives no probabilities, poisson needs counts that are not scaled."""
 
 
@@ -27,53 +27,75 @@ class Head:
 
     units: int
     activation: str
-    loss: str
+    loss: Any
+
+    @property
+    def reads_class_numbers(self) -> bool:
+        """Does the loss take class numbers, in the place of one column a class?"""
+        return nn.get_loss(self.loss).link == "softmax"
 
 
-def choose_head(target: TargetEncoder, loss: str | None) -> Head:
-    """Return the head for a task: logits under a cross-entropy, probabilities under a squared error, or numbers."""
-    if loss is not None:
-        nn.get_loss(loss)
-    if target.kind == "regression":
-        if loss is not None and nn.get_loss(loss).classes:
+def choose_head(kind: str, outputs: int, loss: Any, name: str) -> Head:
+    """Return the head for a task: logits under a cross-entropy, probabilities under a squared error, or numbers.
+
+    Args:
+        kind: "regression", "binary", "multiclass", or "multilabel" (several answers of yes or no).
+        outputs: how many numbers, classes or labels there are.
+        loss: a loss by name, a function of one's own, or None.
+        name: what messages call the target.
+    """
+    found = None if loss is None else nn.get_loss(loss)
+    link = "" if found is None else found.link  # of logits: a cross-entropy, whatever its name
+    if kind == "regression":
+        if found is not None and found.classes:
             raise TrainingError(
-                f"{loss} is for classes, and {target.column!r} is a number; use squared_error or half_squared_error"
+                f"{found.name} is for classes, and {name!r} is a number; use squared_error or half_squared_error"
             )
-        if loss == "poisson":
-            raise TrainingError("poisson needs counts, and a table's target is scaled; use squared_error, or cr.fit")
-        return Head(1, "identity", loss or "squared_error")
-    count = len(target.classes)
-    if loss in (None, *CROSS_ENTROPIES):
-        if loss == "binary_cross_entropy" and count != 2:
+        return Head(outputs, "identity", loss or "squared_error")
+    if found is not None and link not in LOGITS:
+        if found.name in nn.LOSSES and found.name not in OF_PROBABILITIES:
             raise TrainingError(
-                f"binary_cross_entropy is for two classes, and {target.column!r} has {count}; use softmax_cross_entropy"
+                f"{found.name} gives no probabilities, which the classes of {name!r} need; use binary_cross_entropy or "
+                "softmax_cross_entropy, or cr.fit"
             )
-        if loss == "softmax_cross_entropy" or count > 2:
-            return Head(count, "identity", "softmax_cross_entropy")
-        return Head(1, "identity", "binary_cross_entropy")
-    assert loss is not None
-    if loss not in OF_PROBABILITIES:
+        if kind == "multilabel":
+            return Head(outputs, "sigmoid", loss)
+        return Head(1, "sigmoid", loss) if outputs == 2 else Head(outputs, "softmax", loss)
+    if found is not None and link == "softmax" and kind == "multilabel":
         raise TrainingError(
-            f"{loss} gives no probabilities, which the classes of {target.column!r} need; use "
-            f"{' or '.join(CROSS_ENTROPIES)}, or cr.fit"
+            f"{found.name} is for one class a row, and {name!r} has several labels; use binary_cross_entropy"
         )
-    return Head(1, "sigmoid", loss) if count == 2 else Head(count, "softmax", loss)
+    if found is not None and link == "sigmoid" and kind != "multilabel" and outputs != 2:
+        raise TrainingError(f"{found.name} is for two classes, and {name!r} has {outputs}; use softmax_cross_entropy")
+    if kind == "multilabel":
+        return Head(outputs, "identity", loss or "binary_cross_entropy")
+    if outputs > 2 or link == "softmax":
+        return Head(outputs, "identity", loss or "softmax_cross_entropy")
+    return Head(1, "identity", loss or "binary_cross_entropy")
 
 
-def build_objective(head: Head, hidden: Sequence[int], activation: str, dropout: float) -> Objective:
-    """Return Dense layers of the given sizes (each with dropout after it, where asked for) and the head."""
+def build_objective(
+    head: Head, hidden: Sequence[int | nn.Layer], activation: nn.activations.Activation, dropout: float
+) -> Objective:
+    """Return Dense layers of the given sizes (each with dropout after it, where asked for) and the head.
+
+    In the place of a size may stand a layer, which is taken as it is.
+    """
     layers: list[nn.Layer] = []
-    for units in hidden:
-        layers.append(nn.Dense(units, activation=activation))
+    for part in hidden:
+        if isinstance(part, nn.Layer):
+            layers.append(part)
+            continue
+        layers.append(nn.Dense(part, activation=activation))
         if dropout:
             layers.append(nn.Dropout(dropout))
     layers.append(nn.Dense(head.units, activation=head.activation))
     return Objective(nn.Sequential(layers), loss=head.loss)
 
 
-def encode_target(head: Head, target: TargetEncoder, values: Array) -> Array:
+def encode_target(head: Head, kind: str, values: Array) -> Array:
     """Return encoded targets in the form that the head's loss reads."""
-    if target.kind == "regression" or head.loss == "softmax_cross_entropy":
+    if kind in ("regression", "multilabel") or head.reads_class_numbers:
         return values
     if head.units == 1:
         return np.asarray(values, np.float32)[:, None]

@@ -23,6 +23,7 @@ BLANK = "________"
 LARGEST = 1e6
 TOLERANCE = 5e-4
 """An answer counts as right to within this share of its size, or half a unit of its last digit."""
+MOST_PLACES = 200
 DIGITS = 3
 """So many digits an answer must have at least; fewer say too little to be marked, or to tell a mistake by."""
 
@@ -189,8 +190,9 @@ def mark(text: str) -> list[Mark]:
             raise TrainingError(f"the sheet asks for {key!r}, which this example does not have")
         right, given = items[key].value, answers.get(key, "")
         answer = _number(given)
-        ok = answer is not None and _close(answer, right)
-        marks.append(Mark(key, given, right, ok, "" if ok else _likely(key, answer, right, setup, wrong, items)))
+        mistake = _likely(key, answer, right, setup, wrong, items)
+        ok = answer is not None and not mistake and _close(answer, right, _measured_from(key, setup))
+        marks.append(Mark(key, given, right, ok, mistake))
     return marks
 
 
@@ -205,16 +207,41 @@ def _number(text: str) -> tuple[float, int, float] | None:
     if not found or not (found[2] or found[3]):
         return None
     whole, part, power = found[2] or "", found[3] or "", int(found[4] or 0)
+    if len(whole) + abs(power) > MOST_PLACES:
+        return None
     digits = len((whole + part).lstrip("0"))
     return float(f"{found[1]}{whole or 0}.{part or 0}e{power}"), digits, 0.5000001 * 10.0 ** (power - len(part))
 
 
-def _close(answer: tuple[float, int, float], right: float) -> bool:
-    """Is an answer right: in its own digits, of which there are at least three, or to within a small share?"""
-    number, digits, half = answer
+def _close(answer: tuple[float, int, float], right: float, start: float = 0.0) -> bool:
+    """Is an answer right: in its own digits, of which there are enough, or to within a small share?
+
+    ``start`` is the weight that an updated one began as: it is the step that must be right.
+    """
+    number, _, half = answer
     if right == 0.0:
         return number == 0.0
-    return digits >= DIGITS and abs(number - right) <= max(TOLERANCE * abs(right), half)
+    return _enough(answer, right, start) and abs(number - right) <= max(TOLERANCE * abs(right - start), half)
+
+
+def _enough(answer: tuple[float, int, float], right: float, start: float = 0.0) -> bool:
+    """Does an answer have enough digits to be marked? Those of an updated weight must show its step."""
+    _, digits, half = answer
+    return digits >= DIGITS and (not start or half <= STEP_SHOWN * abs(right - start))
+
+
+def _measured_from(key: str, setup: Setup) -> float:
+    """Return what an updated weight began as, 0 for other values."""
+    return _before(key, setup) if key.endswith("+") else 0.0
+
+
+def _before(key: str, setup: Setup) -> float:
+    parameter, *place = setup.places[key[:-1]]
+    return float(setup.start()[parameter][tuple(place)])
+
+
+STEP_SHOWN = 0.1
+"""Half a unit of an updated weight's last digit may be so much of its step at most."""
 
 
 def _values(example: WorkedExample) -> dict[str, float]:
@@ -237,63 +264,97 @@ def _likely(
     """Return which mistake gives the answer."""
     if number is None:
         return "no number can be read here"
-    if number[1] < DIGITS:
+    start = _measured_from(key, setup)
+    near = _close(number, right, start)
+    if start and number[0] == start != right:
+        return "this is the old weight: no step was taken"
+    if not _enough(number, right, start):
         good = abs(number[0] - right) <= number[2]
-        return f"{'right as far as it goes: ' if good and number[1] else ''}give at least {DIGITS} digits"
-    if _close(number, -right):
-        return "the sign is turned"
-    if key.endswith("+"):
-        weight = float(setup.start()[setup.places[key[:-1]][0]][setup.places[key[:-1]][1:]])
-        if _close(number, weight - items[f"dE/d{key[:-1]}"].value):
-            same = _close(number, wrong["the ½ was left out"][key]) if setup.half else False
-            return f"the learning rate was left out{', or the ½ in the error' if same else ''}"
-    for name, values in wrong.items():
-        if not np.isclose(values[key], right, rtol=1e-12) and _close(number, values[key]):
+        many = f"at least {DIGITS} digits"
+        if start and right != start:
+            places = max(int(np.ceil(-np.log10(2 * STEP_SHOWN * abs(right - start)))), 1)
+            many = f"{places} places after the point, so that the step shows"
+        return f"{'right as far as it goes: ' if good and number[1] else ''}give {many}"
+    for name, value in _named_mistakes(key, right, setup, wrong, items):
+        nearer = not near or abs(number[0] - value) < 0.1 * abs(number[0] - right)
+        if nearer and not np.isclose(value, right, rtol=1e-12) and _close(number, value, start):
             return name
-    if key.endswith("+"):
-        weight = float(setup.start()[setup.places[key[:-1]][0]][setup.places[key[:-1]][1:]])
-        if _close(number, weight + setup.learning_rate * items[f"dE/d{key[:-1]}"].value):
-            return "the step was taken up the gradient: θ⁺ = θ − η · ∂E/∂θ"
-    if found := _mean_for_sum(key, number, right, setup):
-        return found
-    if key.startswith("dE/dw") and setup.places[key[4:]][0] == "hidden1.weight":
-        return _missing_path(number, right, setup, *setup.places[key[4:]][1:])
-    if key.startswith("delta_h"):
-        return _missing_path(number, right, setup, None, int(key.removeprefix("delta_h")) - 1)
     return ""
 
 
-def _mean_for_sum(key: str, number: tuple[float, int, float], right: float, setup: Setup) -> str:
-    """Is the answer that of the mean of the outputs' errors, in the place of their sum?"""
+def _named_mistakes(
+    key: str, right: float, setup: Setup, wrong: Mapping[str, Mapping[str, float]], items: Mapping[str, Item]
+) -> list[tuple[str, float]]:
+    """Return what each usual mistake would give, the likeliest first."""
+    found: list[tuple[str, float]] = []
+    if key.endswith("+"):
+        found += _of_update(key, right, setup, wrong, items)
+    else:
+        found.append(("the sign is turned", -right))
+    found += [(name, values[key]) for name, values in wrong.items()]
+    found += [*_mean_for_sum(key, right, setup), *_without_own_bias(key, right, setup)]
+    if key.startswith(("dE/dw", "delta_h")):
+        found += _factor_missing(key, right, setup, items)
+    return found
+
+
+def _of_update(
+    key: str, right: float, setup: Setup, wrong: Mapping[str, Mapping[str, float]], items: Mapping[str, Item]
+) -> list[tuple[str, float]]:
+    before, slope = _before(key, setup), items[f"dE/d{key[:-1]}"].value
+    alone, rate = before - slope, setup.learning_rate
+    same = setup.half and np.isclose(wrong["the ½ was left out"][key], alone, rtol=1e-9)
+    return [
+        (f"the learning rate was left out{', or the ½ in the error' if same else ''}", alone),
+        ("the step was taken up the gradient: θ⁺ = θ − η · ∂E/∂θ", before + rate * slope),
+        ("this is the step; the new weight is the old one minus it", rate * slope),
+        ("this is the step; the new weight is the old one minus it", -rate * slope),
+        ("this is the gradient; the new weight is w − η · ∂E/∂w", slope),
+        ("the sign is turned", -right),
+    ]
+
+
+def _without_own_bias(key: str, right: float, setup: Setup) -> list[tuple[str, float]]:
+    """What a unit gives where its own bias is left out, all before it being right."""
+    found = re.fullmatch(r"(net|out)_([ho])(\d+)", key)
+    if not found:
+        return []
+    bias = setup.start()["hidden1.bias" if found[2] == "h" else "output.bias"][int(found[3]) - 1]
+    net = right if found[1] == "net" else float(np.log(right / (1 - right)))
+    without = net - float(bias)
+    return [("the bias was left out", without if found[1] == "net" else 1 / (1 + float(np.exp(-without))))]
+
+
+def _mean_for_sum(key: str, right: float, setup: Setup) -> list[tuple[str, float]]:
+    """What the mean of the outputs' errors gives, in the place of their sum."""
     count = len(setup.targets)
-    averaged = right / count
-    if key.endswith("+"):
-        weight = float(setup.start()[setup.places[key[:-1]][0]][setup.places[key[:-1]][1:]])
-        averaged = weight + (right - weight) / count
-    if (
-        count > 1
-        and (key == "E" or key.startswith(("dE/", "delta_")) or key.endswith("+"))
-        and _close(number, averaged)
-    ):
-        return f"the mean over the {count} outputs was taken: E is their sum"
-    return ""
+    if count == 1 or not (key == "E" or key.startswith(("dE/", "delta_")) or key.endswith("+")):
+        return []
+    start = _measured_from(key, setup)
+    return [(f"the mean over the {count} outputs was taken: E is their sum", start + (right - start) / count)]
 
 
-def _missing_path(number: tuple[float, int, float], right: float, setup: Setup, i: int | None, j: int) -> str:
-    """Is the answer the derivative by way of one output alone? ``i`` is the input, None for the unit's own δ."""
+def _factor_missing(key: str, right: float, setup: Setup, items: Mapping[str, Item]) -> list[tuple[str, float]]:
+    """What a derivative is where one of its factors is left out, or one of its paths."""
     s = worked_example(1, setup).first
-    given = 1.0 if i is None else setup.inputs[i]
     h, o = s.values["hidden1.out"][0], s.values["output.out"][0]
-    delta = (1 if setup.half else 2) * (o - np.array(setup.targets)) * o * (1 - o)
-    for k in range(len(o)):
-        path = delta[k] * s.before["output.weight"][j, k] * h[j] * (1 - h[j]) * given
-        if _close(number, float(path)):
-            missing = ", ".join(f"o{m + 1}" for m in range(len(o)) if m != k)
-            return f"a path is missing: the one through {missing}"
+    if key.startswith("dE/dw"):
+        parameter, i, j = setup.places[key[4:]]
+        if parameter == "output.weight":
+            return [
+                (f"the factor out_h{i + 1} is missing", items[f"delta_o{j + 1}"].value),
+                (f"the factor out_o{j + 1}(1 − out_o{j + 1}) is missing", right / (o[j] * (1 - o[j]))),
+            ]
+        given, found = setup.inputs[i], [(f"the factor i{i + 1} is missing", items[f"delta_h{j + 1}"].value)]
+    else:
+        j, given, found = int(key.removeprefix("delta_h")) - 1, 1.0, []
     slope = h[j] * (1 - h[j])
-    if _close(number, float(right / slope)):
-        return f"the factor out_h{j + 1}(1 − out_h{j + 1}) is missing"
-    return ""
+    delta = (1 if setup.half else 2) * (o - np.array(setup.targets)) * o * (1 - o)
+    for k in range(len(o) if len(o) > 1 else 0):
+        missing = ", ".join(f"o{m + 1}" for m in range(len(o)) if m != k)
+        path = float(delta[k] * s.before["output.weight"][j, k] * slope * given)
+        found.append((f"a path is missing: the one through {missing}", path))
+    return [*found, (f"the factor out_h{j + 1}(1 − out_h{j + 1}) is missing", float(right / slope))]
 
 
 def marks_text(marks: Sequence[Mark]) -> str:

@@ -156,6 +156,9 @@ def train(
     *,
     test_data: Any = None,
     progress: bool | Callable[[Report], None] = False,
+    checkpoint: str | PathLike[str] | None = None,
+    checkpoint_every: float = 30.0,
+    resume: bool = False,
 ) -> Trained:
     """Train a network on a table and score it on rows that were used for neither training nor stopping.
 
@@ -165,6 +168,8 @@ def train(
         options: see ``TrainOptions``.
         test_data: another table to test on; then no rows of ``table`` are set aside for it.
         progress: True for a live bar, or a function that is called with reports.
+        checkpoint: a folder for checkpoints, written about every ``checkpoint_every`` seconds; with ``resume`` the
+            training goes on from the last good one, as in ``cr.fit``.
 
     Raises:
         TableError, TrainingError: for a table that cannot be used, or a training that diverged.
@@ -186,7 +191,9 @@ def train(
 
     encoder = TableEncoder.fit(frame, target=target, ignore=options.ignore, rows=training, source=source)
     target_encoder = TargetEncoder.fit(values, task, training, column=target)
-    head = choose_head(target_encoder, options.loss)
+    if options.loss == "poisson":
+        raise TrainingError("poisson needs counts, and a table's target is scaled; use squared_error, or cr.fit")
+    head = choose_head(task.kind, len(target_encoder.levels) or 1, options.loss, target)
     findings = warnings_about(frame, target, options, task)
 
     inputs = encoder.transform(frame, source=source)  # of the whole table, so that an error names the table's own row
@@ -195,7 +202,7 @@ def train(
         return inputs[rows], target_encoder.transform(values, rows, source=source)
 
     def fitting(rows: tuple[Array, Array]) -> tuple[Array, Array]:
-        return rows[0], encode_target(head, target_encoder, rows[1])
+        return rows[0], encode_target(head, task.kind, rows[1])
 
     parts = {"training": part(training)} | ({"validation": part(validation)} if len(validation) else {})
     dropout = default_dropout(task) if options.dropout is None else options.dropout
@@ -213,6 +220,9 @@ def train(
         seed=options.seed,
         executor=options.executor,
         progress=progress,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
     )
     seconds = perf_counter() - begin
     if run.status == "non-finite":

@@ -95,7 +95,7 @@ def test_every_dtype_was_compared(census: Counter[str]) -> None:
     floats, integers = ("f32", "f64"), ("i32", "i64", "u32", "u64")
     accepts = {"float": floats, "number": (*floats, *integers), "integer": integers, "any": tuple(DTYPES),
                "bits": (*integers, "bool"), "bool": ("bool",)}  # fmt: skip
-    gives = {"random_bits": ("u32",), "fold": ("u32",), "argmax": ("i64",), "isfinite": ("bool",),
+    gives = {"random_bits": ("u32",), "fold": ("u32",), "argmax": ("i64",), "argsort": ("i64",), "isfinite": ("bool",),
              "scatter_add": accepts["number"], "where": accepts["any"]}  # fmt: skip
     comparisons = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
     wanted = {

@@ -29,17 +29,14 @@ def write(k: Kernel, op: str, transposed: bool) -> None:
 
 
 def work_size(op: str, shape: tuple[int, int]) -> int:
-    """Return how many elements of memory to work in a kernel needs, for a matrix (or a right side) of a shape."""
+    """Return how many elements of memory to work in a kernel needs (0 is none), by a matrix' or right side's shape."""
     m, n = shape
     if op == "solve":  # a, b and the exchanges of rows
-        return m * m + m * n + m
+        return m * m + m * n + m + 1
     if op == "svd":  # a, v, and twice what gesvd asks for at least
-        return m * n + n * min(m, n) + _svd_work(m, n)
+        k = min(m, n)
+        return m * n + n * k + 2 * max(3 * k + max(m, n), 5 * k) + 1
     return 0
-
-
-def _svd_work(m: int, n: int) -> int:
-    return 2 * max(3 * min(m, n) + max(m, n), 5 * min(m, n), 1)
 
 
 class Kernel:

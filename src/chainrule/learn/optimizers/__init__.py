@@ -10,15 +10,16 @@ from chainrule.learn.optimizers.adaptive import Adagrad, RMSprop
 from chainrule.learn.optimizers.base import Metric, Optimizer, count, decayed, first, float_name, move, rated
 from chainrule.learn.optimizers.clipping import ClipNorm, ClipValue, clip_share
 from chainrule.learn.optimizers.descent import SGD
+from chainrule.learn.optimizers.lbfgs import LBFGS
 from chainrule.learn.optimizers.lion import Lion
 from chainrule.nn.activations import choose
 
 OPTIMIZERS: Mapping[str, Any] = {
     "sgd": lambda rate: SGD(rate),
     "momentum": lambda rate: SGD(rate, momentum=0.9),
-    "nesterov": lambda rate: SGD(rate, momentum=0.9, nesterov=True),
     "adam": lambda rate: Adam(rate),
     "adamw": lambda rate: AdamW(rate),
+    "nesterov": lambda rate: SGD(rate, momentum=0.9, nesterov=True),
     "rmsprop": lambda rate: RMSprop(rate),
     "adagrad": lambda rate: Adagrad(rate),
     "lion": lambda rate: Lion(rate),
@@ -26,9 +27,9 @@ OPTIMIZERS: Mapping[str, Any] = {
 DEFAULT_RATES: Mapping[str, float] = {
     "sgd": 0.1,
     "momentum": 0.02,
-    "nesterov": 0.02,
     "adam": 0.003,
     "adamw": 0.003,
+    "nesterov": 0.02,
     "rmsprop": 0.003,
     "adagrad": 0.03,
     "lion": 0.0003,
@@ -44,6 +45,7 @@ def get_optimizer(name: str, rate: Any = None) -> Optimizer:
 
 __all__ = [
     "DEFAULT_RATES",
+    "LBFGS",
     "OPTIMIZERS",
     "SGD",
     "Adagrad",

@@ -2,6 +2,13 @@
 
 Each gives one number a row: the sum over the outputs of the row. The objective takes the mean over the rows, with
 sample weights of mean 1 where there are some; a row of weight 0 does not enter it, whatever it holds.
+
+>>> import numpy as np, chainrule as cr
+>>> target, output = np.array([0.0, 0.0]), np.array([[0.5], [3.0]])
+>>> cr.nn.losses.huber(target, output).tolist()
+[0.125, 2.5]
+>>> cr.nn.losses.Huber(delta=2.0).rows(target, output).tolist()
+[0.125, 4.0]
 """
 
 from __future__ import annotations

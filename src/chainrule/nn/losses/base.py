@@ -18,15 +18,17 @@ from chainrule import ops
 from chainrule.errors import TraceError, TrainingError, TypeMismatch
 from chainrule.graph import Type
 
-LossFunction = Callable[[Any, Any], Any]
+LossFunction = Callable[..., Any]
 
 
 class Loss:
     """A loss: ``rows(target, output)`` gives one number a row, ``link`` turns outputs into predictions.
 
-    ``classes`` says whether targets are classes. A loss with numbers has them as fields: ``cr.nn.losses.Huber(2.0)``.
+    ``classes`` says whether targets are classes. A loss with numbers has them as fields, ``cr.nn.losses.Huber(2.0)``,
+    and its function takes them after target and output.
     """
 
+    function: LossFunction
     name: str = "loss"
     formula: str = ""
     link: str = "identity"
@@ -34,7 +36,7 @@ class Loss:
 
     def rows(self, target: Any, output: Any) -> Any:
         """Return the loss of each row."""
-        raise TraceError(f"the loss {self.name} has no rows(self, target, output)")
+        return self.function(target, output, **self.numbers())
 
     def check_targets(self, target: np.ndarray[Any, Any], output: Type) -> None:
         """Raise TrainingError for targets that this loss cannot take, naming the row."""

@@ -81,6 +81,7 @@ class BinaryCrossEntropy(Loss):
     """
 
     smoothing: float = 0.0
+    function = staticmethod(binary_cross_entropy)
     name = "binary_cross_entropy"
     formula = "log(1 + eᶻ) − target · z"
     link = "sigmoid"
@@ -92,9 +93,6 @@ class BinaryCrossEntropy(Loss):
     def check_targets(self, target: np.ndarray[Any, Any], output: Type) -> None:
         refuse_rows(self.name, target, (target < 0) | (target > 1), "from 0 to 1")
 
-    def rows(self, target: Any, output: Any) -> Any:
-        return binary_cross_entropy(target, output, self.smoothing)
-
 
 @dataclass(frozen=True)
 class SoftmaxCrossEntropy(Loss):
@@ -104,6 +102,7 @@ class SoftmaxCrossEntropy(Loss):
     """
 
     smoothing: float = 0.0
+    function = staticmethod(softmax_cross_entropy)
     name = "softmax_cross_entropy"
     formula = "−Σ target · log softmax(z)"
     link = "softmax"
@@ -118,9 +117,6 @@ class SoftmaxCrossEntropy(Loss):
         else:
             refuse_rows(self.name, target, (target < 0) | (target > 1), "from 0 to 1")
 
-    def rows(self, target: Any, output: Any) -> Any:
-        return softmax_cross_entropy(target, output, self.smoothing)
-
 
 @dataclass(frozen=True)
 class Hinge(Loss):
@@ -129,6 +125,7 @@ class Hinge(Loss):
     Sum over the outputs, mean over the rows. Predictions are the scores: a margin is no probability.
     """
 
+    function = staticmethod(hinge)
     name = "hinge"
     formula = "max(0, 1 − margin)"
     classes = True
@@ -140,19 +137,14 @@ class Hinge(Loss):
             hint = "the classes 0 and 1; of -1 and 1 make them so: (y + 1) // 2"
             refuse_rows(self.name, target, (target != 0) & (target != 1), hint)
 
-    def rows(self, target: Any, output: Any) -> Any:
-        return hinge(target, output)
-
 
 @dataclass(frozen=True)
 class SquaredHinge(Hinge):
     """The square of each term of the hinge loss: smooth where the margin is reached."""
 
+    function = staticmethod(squared_hinge)
     name = "squared_hinge"
     formula = "max(0, 1 − margin)²"
-
-    def rows(self, target: Any, output: Any) -> Any:
-        return squared_hinge(target, output)
 
 
 def _check_numbers(name: str, target: np.ndarray[Any, Any], output: Type) -> None:

@@ -89,33 +89,27 @@ class _Numbers(Loss):
 class HalfSquaredError(_Numbers):
     """Σ ½ (target − output)² over the outputs of a row, mean over the rows: the lecture's E_total."""
 
+    function = staticmethod(half_squared_error)
     name = "half_squared_error"
     formula = "Σ ½ (target − output)²"
-
-    def rows(self, target: Any, output: Any) -> Any:
-        return half_squared_error(target, output)
 
 
 @dataclass(frozen=True)
 class SquaredError(_Numbers):
     """Σ (target − output)² over the outputs of a row, mean over the rows."""
 
+    function = staticmethod(squared_error)
     name = "squared_error"
     formula = "Σ (target − output)²"
-
-    def rows(self, target: Any, output: Any) -> Any:
-        return squared_error(target, output)
 
 
 @dataclass(frozen=True)
 class AbsoluteError(_Numbers):
     """Σ |target − output| over the outputs of a row, mean over the rows; the derivative at 0 is 0."""
 
+    function = staticmethod(absolute_error)
     name = "absolute_error"
     formula = "Σ |target − output|"
-
-    def rows(self, target: Any, output: Any) -> Any:
-        return absolute_error(target, output)
 
 
 @dataclass(frozen=True)
@@ -123,25 +117,21 @@ class Huber(_Numbers):
     """½d² up to |d| = δ and δ(|d| − ½δ) beyond, d = output − target; sum over the outputs, mean over the rows."""
 
     delta: float = 1.0
+    function = staticmethod(huber)
     name = "huber"
     formula = "Σ ½d² where |d| ≤ δ, else δ(|d| − ½δ), d = output − target"
 
     def __post_init__(self) -> None:
         self._require("delta", lambda v: v > 0, "a number greater than 0")
 
-    def rows(self, target: Any, output: Any) -> Any:
-        return huber(target, output, self.delta)
-
 
 @dataclass(frozen=True)
 class LogCosh(_Numbers):
     """log cosh(output − target), sum over the outputs, mean over the rows: squared near 0, absolute far out."""
 
+    function = staticmethod(log_cosh)
     name = "log_cosh"
     formula = "Σ log cosh(output − target)"
-
-    def rows(self, target: Any, output: Any) -> Any:
-        return log_cosh(target, output)
 
 
 @dataclass(frozen=True)
@@ -149,14 +139,12 @@ class Quantile(_Numbers):
     """The pinball loss, whose best constant is the q-th quantile; sum over the outputs, mean over the rows."""
 
     q: float = 0.5
+    function = staticmethod(quantile)
     name = "quantile"
     formula = "Σ q·max(d, 0) + (1 − q)·max(−d, 0), d = target − output"
 
     def __post_init__(self) -> None:
         self._require("q", lambda v: 0 < v < 1, "a number between 0 and 1, without them")
-
-    def rows(self, target: Any, output: Any) -> Any:
-        return quantile(target, output, self.q)
 
 
 @dataclass(frozen=True)
@@ -166,6 +154,7 @@ class Poisson(_Numbers):
     Predictions are rates, eᶻ. Targets are numbers of at least 0; they need not be whole (rates, exposures).
     """
 
+    function = staticmethod(poisson)
     name = "poisson"
     formula = "Σ eᶻ − target · z"
     link = "exponential"
@@ -173,6 +162,3 @@ class Poisson(_Numbers):
     def check_targets(self, target: np.ndarray[Any, Any], output: Type) -> None:
         super().check_targets(target, output)
         refuse_rows(self.name, target, target < 0, "counts: numbers of at least 0")
-
-    def rows(self, target: Any, output: Any) -> Any:
-        return poisson(target, output)

@@ -1,0 +1,103 @@
+"""From the constructor's words to layers, an optimizer and a seed; what is wrong with a word is said here."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from chainrule import nn
+from chainrule.errors import TrainingError
+from chainrule.estimators.defaults import Choices, automatic
+from chainrule.learn import AdamW, Optimizer, get_optimizer, get_schedule
+from chainrule.learn.optimizers import DEFAULT_RATES
+
+NUMBER = (int, float, np.integer, np.floating)
+WHOLE = (int, np.integer)
+
+
+def choices(estimator: Any, rows: int, has_validation: bool) -> Choices:
+    """Return the settings in force: those that were given, and for those that are "auto" what fits the rows.
+
+    Raises:
+        TrainingError: a setting that cannot be.
+    """
+    given = {field.name: getattr(estimator, field.name) for field in fields(Choices)}
+    own = {name: value for name, value in given.items() if not _is_auto(value)}
+    chosen = replace(automatic(rows, hasattr(estimator, "class_weight")), **own)
+    if isinstance(estimator.optimizer, Optimizer) and not estimator.optimizer.has_steps:  # it searches along lines
+        whole: dict[str, Any] = {"batch_size": "all", "dropout": 0.0, "early_stopping": False}
+        chosen = replace(chosen, **{name: value for name, value in whole.items() if name not in own})
+    if has_validation and _is_auto(given["early_stopping"]):
+        chosen = replace(chosen, early_stopping=True)
+    if not isinstance(chosen.early_stopping, bool | np.bool_):
+        raise TrainingError(f"early_stopping is {chosen.early_stopping!r}; it is True, False or 'auto'")
+    _require(chosen.dropout, "dropout", 0.0, 1.0, "a number of at least 0 and less than 1, or 'auto'")
+    _require(chosen.weight_decay, "weight_decay", 0.0, np.inf, "a finite number of at least 0, or 'auto'")
+    share = estimator.validation_fraction
+    _require(share, "validation_fraction", 0.0, 1.0, "a number over 0 and less than 1")
+    if share == 0:
+        raise TrainingError("validation_fraction is 0, so that no row would be watched; set early_stopping=False")
+    return chosen
+
+
+def _is_auto(value: Any) -> bool:
+    return isinstance(value, str) and value == "auto"
+
+
+def _require(value: Any, name: str, least: float, below: float, words: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, NUMBER) or not least <= value < below:
+        raise TrainingError(f"{name} is {value!r}; it must be {words}")
+
+
+def layers(sizes: Any) -> list[Any]:
+    """Return hidden sizes and layers as a list: of one number, one layer, or a sequence of them."""
+    if isinstance(sizes, nn.Sequential):
+        return list(sizes.layers)
+    parts = [sizes] if isinstance(sizes, (nn.Layer, *WHOLE)) else sizes
+    if not isinstance(parts, list | tuple | np.ndarray):
+        raise TrainingError(f"hidden_layer_sizes is {sizes!r}; give sizes such as (64, 32), layers, or 'auto'")
+    made: list[Any] = []
+    for part in parts:
+        if isinstance(part, nn.Layer):
+            made.append(part)
+        elif isinstance(part, WHOLE) and not isinstance(part, bool) and part >= 1:
+            made.append(int(part))
+        else:
+            raise TrainingError(f"hidden_layer_sizes holds {part!r}; it takes whole numbers of at least 1, and layers")
+    return made
+
+
+def optimizer(estimator: Any, chosen: Choices) -> Optimizer:
+    """Return the optimizer with its learning rate and weight decay; one that is given as an object has its own."""
+    given = estimator.optimizer
+    if isinstance(given, Optimizer):
+        for name in ("learning_rate", "schedule", "weight_decay"):
+            if not _is_auto(getattr(estimator, name)):
+                raise TrainingError(f"{name} is given twice: leave it out here, and set it in the optimizer, {given!r}")
+        return given
+    rate = chosen.learning_rate
+    if _is_auto(estimator.learning_rate) and given not in ("adam", "adamw"):
+        rate = DEFAULT_RATES.get(given, rate)
+    made = get_optimizer(given, get_schedule(chosen.schedule, float(rate)) if isinstance(rate, NUMBER) else rate)
+    decay = float(chosen.weight_decay)
+    if given == "adam":
+        return AdamW(made.learning_rate, decay=decay) if decay else made
+    if is_dataclass(made) and any(field.name == "decay" for field in fields(made)):
+        found: Optimizer = replace(made, decay=decay)
+        return found
+    if not _is_auto(estimator.weight_decay) and decay:
+        raise TrainingError(f"the optimizer {given!r} has no weight decay; use 'adam' or 'adamw'")
+    return made
+
+
+def seed(random_state: Any) -> int:
+    """Return a seed: a whole number as it is, else one drawn from a RandomState, or from anywhere for None."""
+    if isinstance(random_state, WHOLE) and not isinstance(random_state, bool):
+        return int(random_state) % 2**32
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError as error:
+        raise TrainingError(f"random_state: {error}") from None

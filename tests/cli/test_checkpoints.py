@@ -1,0 +1,68 @@
+"""chainrule train --checkpoint: killed at any moment, it goes on to the very model that it would have made."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import chainrule as cr
+
+ROOT = Path(__file__).parents[2]
+PENGUINS = ROOT / "examples" / "penguins.csv"
+LONG = ["-t", "species", "--epochs", "6000", "--patience", "6000", "--hidden", "64", "--batch-size", "16"]
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "chainrule", "train", str(PENGUINS), *LONG, "--checkpoint-every", "0.05", *words]
+
+
+def models(*paths: Path) -> list[Any]:
+    found = [cr.load(path) for path in paths]
+    return [({k: v.tobytes() for k, v in m.parameters.items()}, m.history, m.about["best_epoch"]) for m in found]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+def test_killed_and_resumed_it_makes_the_same_model(tmp_path: Path) -> None:
+    whole = subprocess.run(
+        [sys.executable, "-m", "chainrule", "train", str(PENGUINS), *LONG, "-q", "-o", "whole"],
+        cwd=tmp_path,
+        check=True,
+    )
+    assert whole.returncode == 0
+    folder = tmp_path / "run"
+    process = subprocess.Popen(command("--checkpoint", "run", "-q", "-o", "parts"), cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("step-*")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert list(folder.glob("step-*"))
+    assert not (tmp_path / "parts").exists()
+    again = subprocess.run(
+        command("--checkpoint", "run", "-q", "-o", "parts"), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 1
+    assert "has checkpoints of a training already: go on from them with resume=True" in " ".join(again.stderr.split())
+    subprocess.run(command("--checkpoint", "run", "--resume", "-q", "-o", "parts"), cwd=tmp_path, check=True)
+    one, other = models(tmp_path / "whole", tmp_path / "parts")
+    assert one == other
+
+
+def test_what_is_wrong_is_said(cli: Any, tmp_path: Path) -> None:
+    result = cli("train", str(PENGUINS), "-t", "species", "--resume")
+    assert result.code == 2
+    assert "give --checkpoint FOLDER too" in " ".join(result.err.split())
+    quick = ["-t", "species", "--epochs", "3", "-q", "--checkpoint", str(tmp_path / "run"), "-o", str(tmp_path / "m")]
+    assert cli("train", str(PENGUINS), *quick).code == 0
+    result = cli("train", str(PENGUINS), *quick, "--resume", "--seed", "1")
+    assert result.code == 1
+    assert "is of another training. Different are: the training data" in " ".join(result.err.split())
+    assert "Traceback" not in result.err
+    assert cli("train", str(PENGUINS), *quick, "--resume").code == 0
