@@ -136,6 +136,13 @@ def test_frozen_parameters_are_not_covered_and_stay() -> None:
         fit([ct.L2Ball(0.1, parameters=["hidden1.weight"])], frozen=["hidden1.*"])
 
 
+def test_the_objective_of_a_run_knows_what_was_frozen() -> None:
+    run = fit(penalty=[0.1 * ct.SquaredL2()], frozen=["hidden1.*"])
+    plain = float(cr.Objective(network(), "squared_error")(run.parameters, (X, Y)))
+    by_hand = plain + 0.1 * np.sum(run.parameters["output.weight"] ** 2)
+    assert float(run.objective(run.parameters, (X, Y))) == pytest.approx(by_hand, rel=1e-12)
+
+
 def test_tied_weights_are_covered_once() -> None:
     net = cr.nn.Sequential(
         cr.nn.Dense(5, activation="tanh"), cr.nn.Dense(5, activation="tanh"), cr.nn.Dense(1),

@@ -45,6 +45,11 @@ class Intersection:
         return Intersection(*(s.covering(declared, frozen) if hasattr(s, "covering") else s for s in self.parts))
 
     @property
+    def cover(self) -> Any:
+        """None until the sets were told which parameters there are."""
+        return next((c for s in self.parts if (c := getattr(s, "cover", None)) is not None), None)
+
+    @property
     def covered(self) -> tuple[str, ...]:
         """The names of the parameters that any of the sets is over."""
         return tuple(dict.fromkeys(name for s in self.parts for name in s.covered))

@@ -27,6 +27,11 @@ def declared_parameters(network: Layer, x: Any, parameters: Any) -> dict[str, Pa
     return dict(network.declare(input_type(x)).parameters)
 
 
+def is_untold(member: Any) -> bool:
+    """Does a penalty or set choose its parameters, and has not been told which there are?"""
+    return isinstance(member, Covering) and getattr(member, "cover", None) is None
+
+
 def cover_all(members: Sequence[Any], declared: Mapping[str, Parameter | None], frozen: Collection[str]) -> Any:
     """Return penalties or sets, each over the parameters that it chooses among these."""
     return tuple(m.covering(declared, frozen) if isinstance(m, Covering) else m for m in members)

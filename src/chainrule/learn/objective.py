@@ -8,7 +8,7 @@ from typing import Any
 
 from chainrule import ops
 from chainrule.errors import TrainingError
-from chainrule.learn.covering import cover_all, declared_parameters
+from chainrule.learn.covering import cover_all, declared_parameters, is_untold
 from chainrule.learn.projection import part
 from chainrule.learn.protocols import Covering, Penalty, Set
 from chainrule.nn import Lambda, Layer, Loss, Parameter, Scope, as_input, as_network, as_target, get_loss
@@ -46,8 +46,11 @@ class Objective:
     def on(self, x: Any, parameters: Any = None) -> Objective:
         """Return the objective for rows like x, with every penalty and set over the parameters that it chooses.
 
-        ``parameters`` are needed where the network is a plain function: they alone say which there are.
+        ``parameters`` are needed where the network is a plain function: they alone say which there are. What has been
+        told already, as that of a run's objective, stays as it is.
         """
+        if not any(is_untold(m) for m in (*self.penalty, *self.subject_to)):
+            return self
         return self.covering(declared_parameters(self.network, x, parameters))
 
     def covering(self, declared: Mapping[str, Parameter | None], frozen: Collection[str] = ()) -> Objective:

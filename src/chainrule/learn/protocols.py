@@ -58,7 +58,8 @@ class Covering(Protocol):
     def covering(self, declared: Mapping[str, Parameter | None], frozen: Collection[str] = ()) -> Any:
         """Return it over these parameters: what the layers declare, or None for each where a function is the network.
 
-        Frozen parameters are not covered: nothing moves them. The result's ``covered`` are the names of the others.
+        Frozen parameters are not covered: nothing moves them. The result's ``covered`` are the names of the others;
+        its ``cover`` is not None, as it is before.
         """
         ...
 
