@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks.projections import CASES, Projection, by_trying_all, compared, differs, points
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from benchmarks.projections import CASES, Projection, by_trying_all, compared, differs, points
 
 from chainrule import constrain as ct
 from chainrule.errors import TrainingError
@@ -87,7 +82,7 @@ def draw(seed: int) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 SEEDS = st.integers(0, 2**32 - 1)
-FEW = settings(max_examples=25, deadline=None, derandomize=True)
+FEW = settings(max_examples=15, deadline=None, derandomize=True)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["f64", "f32"])
