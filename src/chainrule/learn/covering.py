@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import ops
-from chainrule.errors import TraceError
+from chainrule.errors import ChainruleError
 from chainrule.graph import flatten, leaf_names, unflatten
 from chainrule.learn.protocols import Covering
 from chainrule.nn import Layer, Parameter, input_type
@@ -63,7 +63,7 @@ def without_effect(objective: Any, parameters: Any, state: Any, rows: Mapping[st
             worth = abs(loss(i, 0.0) - here)
             if worth > 0.0 and abs(loss(i, 2.0) - here) <= NO_EFFECT * worth:
                 found.append(name)
-    except TraceError:  # a network that can be traced and not called: training will say what is wrong with it
+    except ChainruleError:  # a network that can be traced and not called: training will say what is wrong with it
         return []
     return found
 

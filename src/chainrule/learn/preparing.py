@@ -75,13 +75,8 @@ def prepare(
     kind = rows_type(training["x"])
     start, state = initial(objective, kind, parameters, seed, dtype)
     treatment = make_treatment(_declared(objective, kind, start), frozen, rate_factors, decay_factors)
-    notes: list[str] = []
     if objective.penalty or objective.subject_to:
         objective = objective.covering(declared_parameters(objective.network, kind, start), treatment.frozen)
-        idle = without_effect(objective, start, state, training)
-        if idle:
-            notes.append(warning_of(idle))
-            warn(notes[0], stacklevel=3)
     if decay_factors and not chosen.decays:
         raise TrainingError(
             f"decay_factors: {type(chosen).__name__} has no weight decay; cr.learn.AdamW and Lion have one"
@@ -100,6 +95,10 @@ def prepare(
     for rows, what in zip(given_rows, ("training", "validation"), strict=False):
         check_targets(objective.loss, rows, forward.outputs[0].type)
         check_categories(forward, rows, what)
+    idle = without_effect(objective, start, state, training) if objective.penalty or objective.subject_to else []
+    notes = [warning_of(idle)] if idle else []
+    for note in notes:
+        warn(note, stacklevel=3)
     arrays = timeline.arrays_at(0)
     program = build_program(objective, chosen, carry, arrays, training, treatment, schedules, average)
     if not chosen.has_steps:
