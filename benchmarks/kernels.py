@@ -1,6 +1,6 @@
 """Where a training step's time goes: every kernel of a step timed by itself, over and over in one native call.
 
-python -m benchmarks.kernels [--shape 784,512,256,10] [--batch 128]
+python -m benchmarks.kernels [--shape 784,512,256,10] [--batch 128] | --workload g
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 import chainrule as cr
+from benchmarks.peers import ours
+from benchmarks.workloads import WORKLOADS
 from chainrule.execute.native import link
 from chainrule.learn.fitting import prepare
 
@@ -30,12 +32,20 @@ def job_of(shape: list[int], batch: int, rows: int = 0) -> Any:
     return prepare(objective, (x, y), epochs=1000, batch_size=batch, executor="native")
 
 
+def job_for(key: str) -> Any:
+    """Return the job of a workload that is trained."""
+    trainer: Any = ours.forms(WORKLOADS[key], 1)["fit"]()
+    return prepare(trainer.objective, trainer.data, epochs=1000, executor="native", **trainer.options)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shape", default="30,64,64,1")
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--workload", choices=[key for key, w in WORKLOADS.items() if w.kind in ("train", "tabular")])
     options = parser.parse_args()
-    job = job_of([int(w) for w in options.shape.split(",")], options.batch)
+    shape = [int(w) for w in options.shape.split(",")]
+    job = job_for(options.workload) if options.workload else job_of(shape, options.batch)
     run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)(
         link.address("run")
     )
@@ -56,7 +66,7 @@ def main() -> None:
         while True:
             many = np.ascontiguousarray(np.repeat(record, repeats, axis=0))
             times = []
-            for _ in range(5):
+            for _ in range(25):
                 begin = perf_counter()
                 run(state.buffers.address, many.ctypes.data, repeats, None)
                 times.append(perf_counter() - begin)

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.peers import OURS, PEAK, PEERS, Peer
 from benchmarks.session import Worker, WorkerDied
-from benchmarks.workloads import WORKLOADS, Workload, smaller
+from benchmarks.workloads import WORKLOADS, Workload, smaller, stand_ins
 
 CLOSE = 0.9
 """Of a form on one thread and on two, the slower one takes part in the rounds if it is at least so fast."""
@@ -57,7 +57,7 @@ def measure(
     """Return everything that was found about a workload, ready for JSON."""
     work = smaller(WORKLOADS[key]) if quick else WORKLOADS[key]
     workers: list[Worker] = []
-    missing: dict[str, str] = {}
+    missing = stand_ins(work)
     try:
         forms = _start(work, peers, threads, quick, cpu, workers, missing, say)
         _compare(work, forms)

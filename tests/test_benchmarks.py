@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-KEYS = ["a", "b", "c", "d", "e", "f", "h-row", "h-million", "i-warm", "i-cold"]
+KEYS = ["a", "b", "c", "d", "e", "f", "g", "h-row", "h-million", "i-warm", "i-cold"]
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -47,8 +48,26 @@ def test_rates_and_ratios(report: Any, key: str) -> None:
         assert len(form["rates"]) == report["rounds"] == 1
         assert form["rate"] == form["rates"][0] > 0
         assert form["ratio"] == pytest.approx(best / form["rate"])
-    assert (found["flops"] > 0) == bool(found["peak"]) == (key in list("abcdef"))
+    assert (found["flops"] > 0) == bool(found["peak"]) == (key in list("abcdefg"))
     assert all(rate > 0 for rate in found["peak"].values())
+
+
+def test_rows_of_the_tabular_workload(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adult's or made-up ones: the codes are in their tables, and each encoded column has one level a row."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import tabular
+    from benchmarks.workloads import WORKLOADS
+
+    for x, y in (tabular.made_up(WORKLOADS["g"]), WORKLOADS["g"].data()):
+        floats, codes = tabular.split(x)
+        assert (floats.shape, codes.shape) == ((127 * 256, tabular.FLOATS), (127 * 256, 3))
+        last = np.cumsum(tabular.COUNTS)
+        assert np.all(codes >= last - tabular.COUNTS)
+        assert np.all(codes < last)
+        one_hot = floats[:, len(tabular.NUMBERS) : -1]
+        assert np.array_equal(one_hot.sum(axis=1), np.full(len(x), len(tabular.ENCODED) - 1))
+        assert np.abs(floats).max() <= 3
+        assert 0.2 < y.mean() < 0.4
 
 
 def test_targets_without_peers(report: Any) -> None:

@@ -28,12 +28,13 @@ class Peer:
         return "" if find_spec(self.needs) else self.needs
 
 
-OURS = Peer("chainrule", "ours", "chainrule", ("train", "many", "predict", "process"))
+_ALL = ("train", "tabular", "many", "predict", "process")
+OURS = Peer("chainrule", "ours", "chainrule", _ALL)
 PEERS = {
     peer.name: peer
     for peer in (
-        Peer("torch", "torch_", "torch"),
-        Peer("jax", "jax_", "jax"),
+        Peer("torch", "torch_", "torch", _ALL[:-1]),
+        Peer("jax", "jax_", "jax", _ALL[:-1]),
         Peer("sklearn", "sklearn_", "sklearn", ("train", "many", "predict", "process")),
         Peer("onnxruntime", "onnx_", "onnxruntime", ("predict",)),
         Peer("c", "c", "gcc", ("train",)),

@@ -29,6 +29,10 @@ def forms(work: Workload, threads: int) -> dict[str, Callable[[], Trainer]]:
             "scan": lambda: Jax(work, "scan"),
             "fori_loop": lambda: Jax(work, "fori_loop"),
         }
+    if work.kind == "tabular":
+        from benchmarks.peers import tabular_jax
+
+        return tabular_jax.forms(work)
     if work.kind == "many":
         return {"vmap, scan": lambda: Jax(work, "scan"), "vmap, fori_loop": lambda: Jax(work, "fori_loop")}
     forms = {"jit": False} | ({"jit, tiles": True} if work.rows > TILE else {})

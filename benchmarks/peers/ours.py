@@ -31,6 +31,10 @@ def version() -> str:
 def forms(work: Workload, threads: int) -> dict[str, Callable[[], Trainer]]:
     if work.kind == "train":
         return {"fit": lambda: Fit(work)}
+    if work.kind == "tabular":
+        from benchmarks.peers.tabular_ours import Tabular
+
+        return {"fit": lambda: Tabular(work)}
     if work.kind == "many":
         return {"fit_many": lambda: FitMany(work, threads)}
     if work.kind == "predict":
@@ -102,7 +106,7 @@ class Fit(Trainer):
     def check(self) -> Array:
         epochs = ceil(self.work.check * self.work.batch / self.work.rows)
         run = cr.fit(self.objective, self.data, epochs=epochs, **self.options)
-        return np.array([_loss(self.objective, run.at(self.work.check).parameters, self.data)])
+        return np.array([loss_of(self.objective, run.at(self.work.check).parameters, self.data)])
 
     def rate(self, seconds: float) -> float:
         """Count from the first report on: then tracing and loading are over."""
@@ -149,13 +153,13 @@ class FitMany(Trainer):
     def check(self) -> Array:
         runs = self.train(self.work.check // self.epoch_steps)
         plain = cr.Objective(self.objective.network, self.objective.loss)
-        return np.array([_loss(plain, run.parameters, self.data) for run in runs])
+        return np.array([loss_of(plain, run.parameters, self.data) for run in runs])
 
     def unit(self, number: int) -> None:
         self.train(self.work.epochs)
 
 
-def _loss(objective: Any, parameters: Any, data: tuple[Array, Array]) -> float:
+def loss_of(objective: Any, parameters: Any, data: tuple[Array, Array]) -> float:
     """The loss over all rows, in float64, so that summing it rounds nothing away."""
     values = {name: value.astype(np.float64) for name, value in parameters.items()}
     return float(objective(values, (data[0].astype(np.float64), data[1])))

@@ -30,6 +30,10 @@ def forms(work: Workload, threads: int) -> dict[str, Callable[[], Trainer]]:
             "fused": lambda: Eager(work, fused=True),
             "compile": lambda: Compiled(work),
         }
+    if work.kind == "tabular":
+        from benchmarks.peers import tabular_torch
+
+        return tabular_torch.forms(work)
     if work.kind == "many":
         return {"vmap": lambda: Many(work, compiled=False), "vmap, compile": lambda: Many(work, compiled=True)}
     forms = ("eager", "compile", "jit", *(("jit, tiles",) if work.rows > TILE else ()))

@@ -68,6 +68,19 @@ def test_formulas(name: str) -> None:
     np.testing.assert_allclose(rates(schedule), [formula(t) for t in range(T + 5)], rtol=1e-13, atol=1e-16)
 
 
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule_trains_in_float32(name: str) -> None:
+    run = cr.fit(
+        cr.Objective(cr.nn.Sequential(cr.nn.Dense(1)), "squared_error"),
+        (X.astype(np.float32), Y.astype(np.float32)),
+        optimizer=SGD(get_schedule(name, 0.1)),
+        epochs=2,
+        executor="reference",
+    )
+    assert run.status == "done"
+    assert {value.dtype for value in run.parameters.values()} == {np.dtype(np.float32)}
+
+
 def test_coslog4_has_four_cycles_that_double() -> None:
     fine = rates(CosLog4(1.0, 15000), 15001)
     tops = [i for i in range(1, 15000) if fine[i - 1] < fine[i] >= fine[i + 1]]

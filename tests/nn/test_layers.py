@@ -78,7 +78,7 @@ def test_dropout_in_training_keeps_or_drops_and_its_gradient_is_its_mask() -> No
     out = layer({}, X, training=True, key=cr.key(3))
     kept = out != 0
     assert 0 < kept.sum() < kept.size
-    np.testing.assert_array_equal(out[kept], (X / 0.75)[kept])
+    np.testing.assert_array_equal(out[kept], (X * (1 / 0.75))[kept])
     gradient = cr.grad(lambda x: np.sum(layer({}, x, training=True, key=cr.key(3))))(X)
     np.testing.assert_array_equal(gradient, np.where(kept, 1 / 0.75, 0))
     assert cr.check_grad(lambda x: np.sum(layer({}, x, training=True, key=cr.key(3)) ** 2), X)

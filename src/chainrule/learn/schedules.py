@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import log
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -144,7 +145,7 @@ class CosLog4(_Long):
     kind: ClassVar[str] = "coslog4"
 
     def at(self, step: Any, settings: Mapping[str, Any]) -> Any:
-        cycles = np.log(1.0 + 15.0 * self.progress(step, settings)) / np.log(2.0)
+        cycles = np.log(1.0 + 15.0 * self.progress(step, settings)) / log(2.0)
         return settings["learning_rate"] * (0.5 * (1.0 - np.cos(2.0 * np.pi * cycles)))
 
 

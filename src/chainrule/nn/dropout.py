@@ -15,10 +15,11 @@ from chainrule.nn.scope import Scope
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """In training, set each value to 0 with probability ``rate`` and divide the others by 1 − rate; else do nothing.
+    """In training, set each value to 0 with probability ``rate`` and multiply the others by 1/(1 − rate).
 
-    The mask is a pure function of the key, the layer's name, the step, the row's position in the whole batch and the
-    column, so that tiles, threads and resumed runs draw the same one. Srivastava et al., JMLR 15 (2014).
+    In prediction it does nothing. The mask is a pure function of the key, the layer's name, the step, the row's
+    position in the whole batch and the column, so that tiles, threads and resumed runs draw the same one. Srivastava et
+    al., JMLR 15 (2014).
     """
 
     rate: float = 0.5
@@ -37,4 +38,5 @@ class Dropout(Layer):
             return x
         rate = scope.setting("rate", self.rate)
         keep = ops.uniform(scope.key(), x.shape, float_name(x), rows=scope.rows) >= rate
-        return scope.name("out", ops.where(keep, x / (1.0 - rate), 0.0))
+        # One division for all values, and a product for each: dividing takes a processor ten times as long.
+        return scope.name("out", ops.where(keep, x * (1.0 / (1.0 - rate)), 0.0))

@@ -22,7 +22,8 @@ Array = np.ndarray[Any, Any]
 
 def each_column(features: Any, weight: Any) -> Any:
     """Multiply each column's features [n, columns, in] by its own weight [columns, in, out], to [n, columns, out]."""
-    return ops.sum_(ops.expand_dims(features, 3) * weight, axis=2)
+    by_unit = ops.transpose(weight, (0, 2, 1))  # so that, forward and backward, neighbors are multiplied by neighbors
+    return ops.sum_(ops.expand_dims(features, 2) * by_unit, axis=3)
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,24 @@ def test_products_of_every_remainder(k: int, dtype: Any, native: Any) -> None:
             assert np.all(np.abs(got - a @ b) <= bound), f"{name} {m}×{k}×{width}"
 
 
+@pytest.mark.parametrize("width", range(1, 36))
+def test_comparisons_of_every_remainder(width: int, native: Any) -> None:
+    """Bytes are stored by whole vectors and one that is not: row by row, since every row reads the limits anew."""
+    rng = np.random.default_rng(width)
+    x, limits = rng.normal(size=(5, width)).astype(np.float32), rng.normal(size=width).astype(np.float32)
+    (above,) = native.run(cr.make_graph(lambda x, limits: x > limits, Type("f32", (n, width)), limits), [x, limits])
+    np.testing.assert_array_equal(above, x > limits)
+
+
+def test_what_every_row_reads_may_lie_in_any_order(native: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, w, row = rng.normal(size=(7, 3, 20)), rng.normal(size=(20, 3)), rng.normal(size=40)
+    graph = cr.make_graph(lambda x, w, row: (x * w.T, x - row[1::2]), Type("f64", (n, 3, 20)), w, row)
+    product, difference = native.run(graph, [x, w, row])
+    np.testing.assert_array_equal(product, x * w.T)
+    np.testing.assert_array_equal(difference, x - row[1::2])
+
+
 def networks() -> list[Any]:
     return [
         pytest.param(Sequential(Dense(3)), "squared_error", cr.learn.SGD(0.05), id="linear"),
@@ -224,12 +242,24 @@ def test_row_orders_are_the_references() -> None:
         np.testing.assert_array_equal(row_orders(key, 5, 4, count, random_words), row_orders(key, 5, 4, count))
 
 
+@pytest.mark.parametrize("more", [{"tile_rows": 5}, {"accumulate": 3}])
+def test_gradients_that_are_transposes_add_up_over_tiles(more: dict[str, int]) -> None:
+    rng = np.random.default_rng(0)
+    x, y, p = rng.normal(size=(32, 5)), rng.normal(size=(32, 3)), {"w": rng.normal(size=(3, 5))}
+    runs = [
+        cr.fit(cr.Objective(lambda p, x: x @ p["w"].T, "squared_error"), (x, y), parameters=p, epochs=2, batch_size=16,
+               optimizer=cr.learn.SGD(0.02), executor=executor, **more)
+        for executor in ("reference", "native")
+    ]  # fmt: skip
+    np.testing.assert_allclose(runs[1].parameters["w"], runs[0].parameters["w"], rtol=1e-12)
+
+
 BITS = """
 import hashlib, numpy as np, chainrule as cr
 rng = np.random.default_rng(0)
 x, y = rng.normal(size=(300, 37)).astype(np.float32), rng.integers(0, 3, 300)
 dense = cr.nn.Dense
-layers = [dense(130, activation="tanh"), cr.nn.Dropout(0.2), dense(65, activation="sigmoid"), dense(3)]
+layers = [cr.nn.Periodic(), dense(130, "tanh"), cr.nn.Dropout(0.2), dense(65, "sigmoid"), dense(3)]
 objective = cr.Objective(cr.nn.Sequential(*layers), "softmax_cross_entropy")
 run = cr.fit(objective, (x, y), validation=(x[:50], y[:50]), epochs=3, batch_size=128)
 parts = [*run.parameters.values(), run.predict(x), np.array([list(h.values()) for h in run.history])]

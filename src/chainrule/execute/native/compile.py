@@ -233,6 +233,10 @@ class Compiler:
             raise ExecutionError(f"the native executor has no place for {name}")
         source = view_of(node.operands[0])
         if name == "broadcast":
+            # What every row reads, such as a transposed weight, is laid out once, and then read as vectors.
+            apart = bool(source.shape) and source.shape[-1] != 1 and source.strides[-1] not in (0, 1)
+            if apart and node.type.is_symbolic and not source.is_symbolic:
+                source = self.packed(source)
             return source.broadcast(node.shape)
         if name == "transpose":
             return source.transposed(attributes["axes"])

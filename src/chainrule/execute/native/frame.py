@@ -264,12 +264,23 @@ Body = Callable[[str, int, str | None], None]
 """What runs for some columns: their first index, how many lanes, and the mask of those that count, or None for all."""
 
 
-def columns(frame: Frame, begin: str, end: str, lanes: int, body: Body) -> None:
-    """Run a body over vectors of columns; those that do not fill a vector by a mask, or one by one."""
+def columns(frame: Frame, begin: str, end: str, lanes: int, body: Body, bytewise: bool = False) -> None:
+    """Run a body over vectors of columns; those that do not fill a vector by a mask, or one by one.
+
+    ``bytewise``: the body stores bytes. Under a mask that takes some processors a hundred cycles: only the last vector
+    has one then.
+    """
     f = frame.f
     if lanes == 1:
         with f.loop(begin, end) as index:
             body(index, 1, None)
+    elif frame.masked and bytewise:
+        length = f.put(f"sub nsw i64 {end}, {begin}")
+        middle = f.put(f"add nsw i64 {begin}, {f.put(f'and i64 {length}, {-lanes}')}")
+        with f.loop(begin, middle, lanes) as index:
+            body(index, lanes, None)
+        with f.when(f.put(f"icmp slt i64 {middle}, {end}")):
+            body(middle, lanes, frame.mask(middle, end, lanes))
     elif frame.masked:
         with f.loop(begin, end, lanes) as index:
             body(index, lanes, frame.mask(index, end, lanes))

@@ -136,7 +136,8 @@ def fused_nest(frame: Frame, stage: Stage, view_of: Callable[[Node], View]) -> N
 
         packed = all(step == 1 for step in steps[first:])
         # a bool is a byte: lanes that are not next to each other would be loaded by branches
-        columns(frame, begin, end, expression.lanes() if packed else 1, at)
+        bytewise = any(ITEM_BYTES[node.type.dtype] == 1 for node in written)
+        columns(frame, begin, end, expression.lanes() if packed else 1, at, bytewise)
 
     f = frame.f
     walk(frame, dims, views, strides, inner, divided=True)

@@ -92,6 +92,7 @@ class _Writer:
 
     def _add(self, part: View, total: View) -> None:
         """Add the sums of a tile to those of the tiles before it."""
+        part = self.c.packed(part)  # a gradient may be the transpose of what was computed
         count = product(part.shape)
         with self.c.stage((0.2, count), divisible=True) as frame:
             frame.extent = count.fixed
