@@ -82,3 +82,14 @@ def test_targets_without_peers(report: Any) -> None:
 def test_usage_errors() -> None:
     assert "there is no workload 'z'; there are: a, b, c" in run("--only", "z").stderr
     assert "there is no peer 'keras'; there are: torch, jax" in run("--peers", "keras").stderr
+
+
+def test_what_constraints_cost_is_measured() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.constraints", "--quick", "--rounds", "2", "--steps", "2"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 12
+    assert "L2Ball, Adam's metric" in done.stdout

@@ -25,7 +25,8 @@ STANDS_ON = {
     "calculus": {"execute"},  # a derivative that is called with numbers is computed by the reference
     "nn": {"ops"},
     "learn": {"calculus", "nn"},
-    "explanation": {"learn"},
+    "constrain": {"learn"},
+    "explanation": {"constrain"},
     "table": {"errors"},
     "files": {"learn", "table"},
     "workflow": {"explanation", "files"},

@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _ROOM_OF = {
     "calculus": ("check_grad", "grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"),
+    "constrain": ("optimality",),
     "errors": ("ChainruleError",),
     "estimators": ("NetworkClassifier", "NetworkRegressor"),
     "execute": ("compile",),
@@ -19,14 +20,15 @@ _ROOM_OF = {
     "ops": ("graph_from_json", "iterate", "key", "make_graph", "scan"),
 }
 _ROOMS = (
-    "calculus", "errors", "estimators", "execute", "explanation", "files", "graph", "learn", "nn", "ops", "plot",
-    "table", "workflow",
+    "calculus", "constrain", "errors", "estimators", "execute", "explanation", "files", "graph", "learn", "nn", "ops",
+    "plot", "table", "workflow",
 )  # fmt: skip
 _PUBLIC = {name: room for room, names in _ROOM_OF.items() for name in names}
 
 if TYPE_CHECKING:
     from chainrule import (
         calculus,
+        constrain,
         errors,
         estimators,
         execute,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
         workflow,
     )
     from chainrule.calculus import check_grad, grad, hessian, jacobian, jvp, value_and_grad, vjp
+    from chainrule.constrain import optimality
     from chainrule.errors import ChainruleError
     from chainrule.estimators import NetworkClassifier, NetworkRegressor
     from chainrule.execute import compile
@@ -59,6 +62,7 @@ __all__ = [
     "calculus",
     "check_grad",
     "compile",
+    "constrain",
     "diagnose",
     "errors",
     "estimators",
@@ -80,6 +84,7 @@ __all__ = [
     "make_graph",
     "nn",
     "ops",
+    "optimality",
     "plot",
     "save",
     "scan",

@@ -31,7 +31,7 @@ def updated_first(scene: Scene, optimizer: Optimizer) -> dict[str, Array]:
     are layers nothing changes any more.
     """
     _refuse(scene)
-    slopes = {name: sum(slope for _, slope in scene.penalty_slopes(name)) for name in scene.names}
+    slopes = {name: scene.smooth_slope(name) for name in scene.names}
     known: dict[str, Array] = scene.leaves
     for _ in range(len(known) + 1):
         traced = scene.all_rows

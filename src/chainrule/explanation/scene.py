@@ -17,6 +17,7 @@ from chainrule.graph import Graph, Node, as_array, flatten, leaf_names, make_gra
 from chainrule.learn import Objective, Run
 from chainrule.learn.data import make_rows, normalized
 from chainrule.learn.objective import part
+from chainrule.learn.protocols import Proximal
 from chainrule.nn import Scope
 from chainrule.nn.function import FunctionNetwork
 
@@ -68,6 +69,8 @@ class Scene:
             tree_map(as_double, tree) for tree in (self.parameters, self.state or {}, self.settings or {}, self.weight)
         )
         self.x, self.y = as_double(self.x), as_double(self.y)
+        if self.run is None:  # a run's penalties and sets know what they are over
+            self.objective = self.objective.on(self.x, self.parameters)
         self.units = dict[str, int]()
         if self.tied:
             self.parameters, self.units = tied_biases(self.parameters)
@@ -154,8 +157,17 @@ class Scene:
         return [(label, float(slope[index])) for label, slope in self.penalty_slopes(name)]
 
     def slope(self, name: str) -> Array:
-        """Return ∂F/∂θ for one parameter, penalties included."""
-        return self.gradient(name) + sum(slope for _, slope in self.penalty_slopes(name))
+        """Return ∂F/∂θ for one parameter as a step is given it: with the penalties that are smooth."""
+        gradient: Array = self.gradient(name) + self.smooth_slope(name)
+        return gradient
+
+    def smooth_slope(self, name: str) -> Any:
+        """Return the derivative of the smooth penalties by one parameter; the others act after the step."""
+        return sum(
+            slope
+            for penalty, (_, slope) in zip(self.objective.penalty, self.penalty_slopes(name), strict=True)
+            if not isinstance(penalty, Proximal)
+        )
 
     def penalty_slopes(self, name: str) -> list[tuple[str, Array]]:
         """Return the derivative of each penalty by a parameter."""

@@ -27,7 +27,8 @@ from chainrule.learn import (
     Treatment,
 )
 from chainrule.learn.optimizers import clip_share, move, rated
-from chainrule.learn.program import project
+from chainrule.learn.projection import project
+from chainrule.learn.protocols import Proximal
 from chainrule.learn.treatment import EVEN, own_decay
 from chainrule.nn.function import FunctionNetwork
 
@@ -46,6 +47,9 @@ def explain_update(scene: Scene, what: Asked, optimizer: Optimizer, slope: float
             "split; leave the optimizer out to explain the gradient alone"
         )
     before = float(scene.leaves[what.name][what.index])
+    for penalty, (_, rough) in zip(scene.objective.penalty, scene.penalty_slopes(what.name), strict=True):
+        if isinstance(penalty, Proximal):  # it acts by what follows the step
+            slope -= float(rough[what.index])
     treatment = _treatment(scene)
     if what.name in treatment.frozen:
         return Update(before, before, f"θ⁺ = θ: {what.name} is frozen", short(before))
@@ -61,7 +65,8 @@ def explain_update(scene: Scene, what: Asked, optimizer: Optimizer, slope: float
     rule, numbers, parts = told
     found = Update(before, reached, rule.replace("∂F/∂θ", "g") + said if said else rule, numbers, parts)
     found = found if _adds_up(found) else replace(found, parts=())
-    return _projected(element, found) if scene.objective.subject_to else found
+    follows = scene.objective.subject_to or any(isinstance(p, Proximal) for p in scene.objective.penalty)
+    return _projected(element, found) if follows else found
 
 
 def unmoved(scene: Scene, what: Asked) -> Update:
@@ -82,11 +87,15 @@ def after_step(scene: Scene, optimizer: Optimizer, gradient: Mapping[str, Array]
 def _projected(element: _Element, free: Update) -> Update:
     """Return the update with what the constraints make of it: the nearest point of their sets."""
     reached = element.reached(element.whole_gradient(), constrained=True)
-    sets = ", ".join(map(str, element.scene.objective.subject_to))
+    objective = element.scene.objective
+    sets = ", ".join(map(str, objective.subject_to))
+    rough = ", ".join(str(p) for p in objective.penalty if isinstance(p, Proximal))
+    then = [f"the proximal step of {rough}"] if rough else []
+    then += [f"the nearest point that keeps {sets}"] if sets else []
     parts = free.parts or (("from the step", free.after - free.before),)
     return replace(
-        free, after=reached, rule=f"{free.rule},  then the nearest point that keeps {sets}", substituted="",
-        parts=(*parts, ("from the projection", reached - free.after)),
+        free, after=reached, rule=f"{free.rule},  then {' and '.join(then)}", substituted="",
+        parts=(*parts, ("from the projection" if sets else "from the proximal step", reached - free.after)),
     )  # fmt: skip
 
 

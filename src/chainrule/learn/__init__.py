@@ -22,7 +22,7 @@ from chainrule.learn.optimizers import (
 )
 from chainrule.learn.predictor import Predictor
 from chainrule.learn.progress import Report
-from chainrule.learn.protocols import Penalty, Set
+from chainrule.learn.protocols import Covering, Method, Penalty, Proximal, Set
 from chainrule.learn.run import Moment, Run
 from chainrule.learn.schedules import (
     SCHEDULES,
@@ -55,10 +55,12 @@ __all__ = [
     "Constant",
     "CosLog4",
     "Cosine",
+    "Covering",
     "Every",
     "Exponential",
     "FlatCosine",
     "Lion",
+    "Method",
     "Metric",
     "Moment",
     "Objective",
@@ -68,6 +70,7 @@ __all__ = [
     "Piecewise",
     "Polynomial",
     "Predictor",
+    "Proximal",
     "RMSprop",
     "Report",
     "Run",

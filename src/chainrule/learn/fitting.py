@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import ceil
 from time import monotonic
 from typing import Any
@@ -17,9 +18,10 @@ from chainrule.learn.callbacks import Callback, Callbacks, Every
 from chainrule.learn.checkpoints import Folder, Keeper, open_keeper
 from chainrule.learn.job import Job
 from chainrule.learn.objective import Objective
-from chainrule.learn.optimizers import Optimizer
+from chainrule.learn.optimizers import SGD, Optimizer
 from chainrule.learn.preparing import prepare, row_order
 from chainrule.learn.progress import Progress, Report, show_progress
+from chainrule.learn.protocols import Method
 from chainrule.learn.run import Run
 
 SLICE_SECONDS = 0.05
@@ -36,6 +38,7 @@ def fit(
     data: Any,
     *,
     optimizer: Optimizer | None = None,
+    method: Method | None = None,
     epochs: int = 100,
     batch_size: int | str | None = None,
     accumulate: int = 1,
@@ -65,6 +68,8 @@ def fit(
         optimizer: ``cr.learn.SGD``, ``Adam`` (the default, η = 0.001), ``AdamW``, ``RMSprop``, ``Adagrad``, ``Lion``;
             ``LBFGS`` searches along lines, one step an epoch; ``ClipNorm(Adam(0.001), 1.0)`` and ``ClipValue`` clip
             the gradient.
+        method: in the place of an optimizer: how the problem is solved as a whole, such as
+            ``cr.constrain.AcceleratedProjection()``.
         epochs: how often every row is used.
         batch_size: rows for each step, or ``"all"``; 32 where nothing is said, all for ``LBFGS``.
         accumulate: add up the sums of so many batches before each step: the step of one larger batch, in less memory.
@@ -106,6 +111,14 @@ def fit(
     """
     if not isinstance(objective, Objective):
         raise TrainingError("fit takes an objective first: cr.fit(cr.Objective(network, loss='squared_error'), (X, y))")
+    if method is not None:
+        _refuse_beside_a_method(method, {
+            "optimizer": optimizer is not None, "epochs": epochs != 100, "batch_size": batch_size not in (None, "all"),
+            "accumulate": accumulate != 1, "validation": validation is not None, "patience": patience is not None,
+            "average": average is not None, "tile_rows": tile_rows is not None, "callbacks": bool(callbacks),
+            "checkpoint": checkpoint is not None,
+        })  # fmt: skip
+        optimizer, batch_size = SGD(1.0), "all"
     job = prepare(
         objective,
         data,
@@ -126,6 +139,10 @@ def fit(
         tile_rows=tile_rows,
         executor=executor,
     )
+    if method is not None:
+        with _listener(progress, job) as report:
+            method.solve(job, report)
+        return replace(job.result(), method=method)
     watching = Callbacks(callbacks, job)
     keeper = open_keeper(job, checkpoint, checkpoint_every, resume, watching.kinds)
     watching.called_at = job.loop.step
@@ -135,6 +152,16 @@ def fit(
     finally:
         keeper.close()
     return job.result()
+
+
+def _refuse_beside_a_method(method: Any, given: Mapping[str, bool]) -> None:
+    """Raise TrainingError for what a method would not read."""
+    name = type(method).__name__
+    if not callable(getattr(method, "solve", None)):
+        raise TrainingError(f"method is {method!r:.60}; give one such as cr.constrain.AcceleratedProjection()")
+    unread = [key for key, is_given in given.items() if is_given]
+    if unread:
+        raise TrainingError(f"{name} looks at all rows in its own steps, and reads no {unread[0]}: leave it out")
 
 
 def drive(job: Job, report: Callable[[Report], None], callbacks: Callbacks, keeper: Keeper) -> None:

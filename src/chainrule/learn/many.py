@@ -75,7 +75,7 @@ def fit_many(
         base.plan = replace(base.plan, patience=patience)
     if not entries:
         return []
-    family = _Family(objective, data, base, options)
+    family = _Family(base.objective, data, base, options)
     jobs = []
     for number, entry in enumerate(entries):
         try:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from chainrule import ops
 from chainrule.errors import TrainingError
-from chainrule.learn.protocols import Penalty, Set
-from chainrule.nn import Lambda, Layer, Loss, Scope, as_input, as_network, as_target, get_loss
+from chainrule.learn.covering import cover_all, declared_parameters, is_untold
+from chainrule.learn.projection import part
+from chainrule.learn.protocols import Covering, Penalty, Set
+from chainrule.nn import Lambda, Layer, Loss, Parameter, Scope, as_input, as_network, as_target, get_loss
 
 
 @dataclass(frozen=True, init=False)
@@ -20,6 +22,9 @@ class Objective:
     output)`` that gives one number a row. Called as ``objective(parameters, (X, y))`` it returns F as one number, and
     can be differentiated: ``cr.value_and_grad(objective)(parameters, (X, y))``. A row of weight 0 enters no sum; only
     with ``training=True`` it is a row of zeros to the statistics of a batch (``cr.fit`` leaves it out).
+
+    ``penalty`` and ``subject_to`` are lists of ``cr.constrain``'s penalties and sets, or of one's own. ``print`` states
+    the problem; ``print(objective.on(X))`` lists exactly the parameters that are covered.
     """
 
     network: Layer
@@ -32,9 +37,31 @@ class Objective:
     ) -> None:
         object.__setattr__(self, "network", as_network(network))
         object.__setattr__(self, "loss", get_loss(loss))
-        object.__setattr__(self, "penalty", tuple(penalty))
-        object.__setattr__(self, "subject_to", tuple(subject_to))
+        object.__setattr__(self, "penalty", _listed(penalty, "penalty", "value", "[0.01 * cr.constrain.SquaredL2()]"))
+        object.__setattr__(
+            self, "subject_to", _listed(subject_to, "subject_to", "project", "[cr.constrain.L2Ball(4.0)]")
+        )
         self._refuse_double_link()
+
+    def on(self, x: Any, parameters: Any = None) -> Objective:
+        """Return the objective for rows like x, with every penalty and set over the parameters that it chooses.
+
+        ``parameters`` are needed where the network is a plain function: they alone say which there are. What has been
+        told already, as that of a run's objective, stays as it is.
+        """
+        if not any(is_untold(m) for m in (*self.penalty, *self.subject_to)):
+            return self
+        return self.covering(declared_parameters(self.network, x, parameters))
+
+    def covering(self, declared: Mapping[str, Parameter | None], frozen: Collection[str] = ()) -> Objective:
+        """Return the objective with every penalty and set over the parameters that it chooses among these."""
+        if not any(isinstance(m, Covering) for m in (*self.penalty, *self.subject_to)):
+            return self
+        chosen = {
+            "penalty": cover_all(self.penalty, declared, frozen),
+            "subject_to": cover_all(self.subject_to, declared, frozen),
+        }
+        return Objective(self.network, self.loss, **chosen)
 
     def _refuse_double_link(self) -> None:
         """A loss on logits applies softmax or the sigmoid itself: one more in the last layer is a classic mistake."""
@@ -64,6 +91,22 @@ class Objective:
         key: Any = None,
     ) -> Any:
         """Return F at the parameters on ``data``, which is (X, y) or (X, y, sample weights)."""
+        total = self.data_loss(parameters, data, state=state, training=training, key=key)
+        whole = self.on(data[0], parameters) if self.penalty else self
+        for penalty in whole.penalty:
+            total = total + penalty.value(parameters, penalty.settings())
+        return total
+
+    def data_loss(
+        self,
+        parameters: Any,
+        data: tuple[Any, ...],
+        *,
+        state: Mapping[str, Any] | None = None,
+        training: bool = False,
+        key: Any = None,
+    ) -> Any:
+        """Return F without penalties: the mean loss over the rows."""
         x, y, weight = data if len(data) == 3 else (*data, None)
         x, y = as_input(x), as_target(y)
         if weight is not None:  # a row of weight 0 must not enter a sum: 0 · Inf is NaN, in the value and the gradient
@@ -71,10 +114,7 @@ class Objective:
             x, y = (_zero_where(weight == 0, rows) for rows in (x, y))
         scope = Scope(parameters, state=state, training=training, key=key)
         losses = self.row_losses(scope, x, y)
-        total = ops.mean(losses if weight is None else ops.where(weight == 0, 0.0, losses) * weight)
-        for penalty in self.penalty:
-            total = total + penalty.value(parameters, penalty.settings())
-        return total
+        return ops.mean(losses if weight is None else ops.where(weight == 0, 0.0, losses) * weight)
 
     def settings(self) -> dict[str, float]:
         """Return the numbers of penalties and constraints by full name."""
@@ -83,25 +123,49 @@ class Objective:
         return {f"{prefix}.{k}": v for prefix, inner in named for k, v in inner.items()}
 
     def __str__(self) -> str:
+        minimized = " + ".join(["F(θ)", *(_formula(p) for p in self.penalty)])
         lines = [
-            "minimize over θ:  F(θ) = (1/n) Σ loss(y, a(x; θ))",
+            "minimize over θ:  F(θ) = (1/n) Σ loss(y, a(x; θ))"
+            if not self.penalty
+            else f"minimize over θ:  {minimized},  F(θ) = (1/n) Σ loss(y, a(x; θ))",
+            *(f"      subject to  {_formula(s)}" for s in self.subject_to),
             f"  loss              {self.loss}: {self.loss.formula}, for each row",
             "  ground truth      y, the targets that the data is annotated with",
             "  prediction        a(x; θ), the output of the network below",
             "  accumulated loss  the mean over the n rows (a sum would multiply the gradient by n)",
-            *(f"  penalty           + {p}" for p in self.penalty),
-            *(f"  subject to        {s}" for s in self.subject_to),
+            *(line for p in self.penalty for line in _described("penalty           + ", p)),
+            *(line for s in self.subject_to for line in _described("subject to        ", s)),
             "",
             str(self.network),
         ]
         return "\n".join(lines)
 
 
+def _listed(members: Any, name: str, method: str, right: str) -> tuple[Any, ...]:
+    """Return penalties or sets one by one: some are several."""
+    if not isinstance(members, Sequence) or isinstance(members, str):
+        raise TrainingError(f"Objective: {name} is {members!r:.60}; it is a list: {name}={right}")
+    found = [single for member in members for single in getattr(member, "parts", (member,))]
+    for member in found:
+        if not callable(getattr(member, method, None)) or not callable(getattr(member, "settings", None)):
+            raise TrainingError(
+                f"Objective: {name} holds {member!r:.60}, which has no {method} and settings; give {name}={right}"
+            )
+    return tuple(found)
+
+
+def _formula(member: Any) -> str:
+    return str(getattr(member, "formula", member))
+
+
+def _described(title: str, member: Any) -> list[str]:
+    """Return a member's lines in the printed objective: itself, and what it says of itself."""
+    more = member.describe() if hasattr(member, "describe") else []
+    return [f"  {title}{member}", *(f"{'':20}{line}" for line in more)]
+
+
 def _zero_where(left_out: Any, rows: Any) -> Any:
     return ops.where(ops.reshape(left_out, (-1, *(1,) * (rows.ndim - 1))), 0, rows)
 
 
-def part(settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Return the settings under a prefix, by their short names."""
-    start = f"{prefix}."
-    return {k.removeprefix(start): v for k, v in settings.items() if k.startswith(start)}
+__all__ = ["Objective", "part"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from warnings import warn
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from chainrule.errors import TraceError, TrainingError
 from chainrule.execute import Executor, Loop, Plan, QuasiNewton, RowOrder, get_executor
 from chainrule.graph import Graph, Type, as_array, flatten, leaf_names, make_graph, tree_map
 from chainrule.learn.averaging import Average, as_average
+from chainrule.learn.covering import declared_parameters, warning_of, without_effect
 from chainrule.learn.data import check_categories, check_targets, counted_rows, make_rows, normalized
 from chainrule.learn.job import Job
 from chainrule.learn.objective import Objective
@@ -73,6 +75,8 @@ def prepare(
     kind = rows_type(training["x"])
     start, state = initial(objective, kind, parameters, seed, dtype)
     treatment = make_treatment(_declared(objective, kind, start), frozen, rate_factors, decay_factors)
+    if objective.penalty or objective.subject_to:
+        objective = objective.covering(declared_parameters(objective.network, kind, start), treatment.frozen)
     if decay_factors and not chosen.decays:
         raise TrainingError(
             f"decay_factors: {type(chosen).__name__} has no weight decay; cr.learn.AdamW and Lion have one"
@@ -91,6 +95,10 @@ def prepare(
     for rows, what in zip(given_rows, ("training", "validation"), strict=False):
         check_targets(objective.loss, rows, forward.outputs[0].type)
         check_categories(forward, rows, what)
+    idle = without_effect(objective, start, state, training) if objective.penalty or objective.subject_to else []
+    notes = [warning_of(idle)] if idle else []
+    for note in notes:
+        warn(note, stacklevel=3)
     arrays = timeline.arrays_at(0)
     program = build_program(objective, chosen, carry, arrays, training, treatment, schedules, average)
     if not chosen.has_steps:
@@ -114,6 +122,7 @@ def prepare(
         snapshots=[loop.snapshot()],
         treatment=treatment,
         average=average,
+        notes=notes,
     )
 
 

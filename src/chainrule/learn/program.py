@@ -27,7 +27,9 @@ from chainrule.graph import (
 )
 from chainrule.learn.averaging import Average
 from chainrule.learn.objective import Objective, part
-from chainrule.learn.optimizers import Metric, Optimizer, count, first, move, rated
+from chainrule.learn.optimizers import Optimizer, count, first, move, rated
+from chainrule.learn.projection import project
+from chainrule.learn.protocols import Proximal
 from chainrule.learn.schedules import Schedule
 from chainrule.learn.settings import in_force
 from chainrule.learn.treatment import EVEN, Treatment
@@ -158,7 +160,8 @@ def _with_penalties(
     for i, penalty in enumerate(objective.penalty, 1):
         value = penalty.value(parameters, part(settings, f"penalty{i}"))
         loss = loss + value
-        gradient = tree_map(lambda g, more: g + more, gradient, gradient_of(value, trained))
+        if not isinstance(penalty, Proximal):  # what is not smooth enters by its proximal step, after the step
+            gradient = tree_map(lambda g, more: g + more, gradient, gradient_of(value, trained))
     return loss, gradient
 
 
@@ -188,20 +191,6 @@ def _side_by_side(like: Tree, *trees: Tree) -> Iterator[list[Any]]:
             others += found
     yield from (list(group) for group in zip(*parallel, strict=True))
     yield from ([leaf] for leaf in others if leaf.type.is_float)
-
-
-def project(objective: Objective, moved: Tree, metric: Metric, settings: Tree) -> tuple[Tree, Any]:
-    """Return the nearest point of all sets in turn, in the metric of the step, and whether that was found."""
-    converged: Any = make_constant(np.asarray(True))
-    for i, constraint in enumerate(objective.subject_to, 1):
-        if metric.kind == "unknown":
-            raise TrainingError(
-                f"{constraint} cannot be kept by projection: this optimizer does not say in which metric it steps; "
-                "use SGD or Adam"
-            )
-        moved, ok = constraint.project(moved, metric, part(settings, f"set{i}"))
-        converged = ops.logical_and(converged, ok)
-    return moved, converged
 
 
 def _check_carry(applied: Any, carry_types: Tree) -> None:

@@ -1,11 +1,17 @@
-"""What ``learn`` knows of regularization: only these shapes, which ``constrain`` fills."""
+"""What ``learn`` knows of regularization: only these shapes, which ``constrain`` fills.
+
+``settings``, ``value`` and ``project`` are all that training needs. What is optional is asked for by name, where it is
+there: ``covering`` (a set or penalty is told which parameters there are), ``shrink`` (a penalty that is not smooth),
+``parts`` (one that is several), ``describe`` (its lines in the printed objective).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from chainrule.learn.optimizers import Metric
+from chainrule.nn import Parameter
 
 
 class Penalty(Protocol):
@@ -17,6 +23,15 @@ class Penalty(Protocol):
 
     def value(self, parameters: Any, settings: Mapping[str, Any]) -> Any:
         """Return λ R(θ), one number."""
+        ...
+
+
+@runtime_checkable
+class Proximal(Protocol):
+    """A penalty that is not smooth: training takes a proximal step for it in the place of its gradient."""
+
+    def shrink(self, parameters: Any, metric: Metric, settings: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return argmin over w of λ R(w) + ½‖w − θ‖² in the metric, and whether its computation converged."""
         ...
 
 
@@ -33,4 +48,25 @@ class Set(Protocol):
         The parameters are those that are trained: frozen ones cannot be moved, so a set is asked of the others alone. A
         diagonal metric has the structure and the shapes of the parameters, factors of learning rates included.
         """
+        ...
+
+
+@runtime_checkable
+class Covering(Protocol):
+    """A set or penalty over some of the parameters, which it chooses when it is told which there are."""
+
+    def covering(self, declared: Mapping[str, Parameter | None], frozen: Collection[str] = ()) -> Any:
+        """Return it over these parameters: what the layers declare, or None for each where a function is the network.
+
+        Frozen parameters are not covered: nothing moves them. The result's ``covered`` are the names of the others;
+        its ``cover`` is not None, as it is before.
+        """
+        ...
+
+
+class Method(Protocol):
+    """How a problem is solved, where that is not the loop of an optimizer's steps."""
+
+    def solve(self, job: Any, report: Any) -> None:
+        """Take a prepared job (``cr.learn``'s ``Job``) to its end: its loop has the result, its notes what to say."""
         ...

@@ -31,6 +31,8 @@ STATUS = {
     "stuck": "stopped: no lower point was found along the line, as near as the precision of its numbers allows",
     "non-finite": "stopped: a value was no longer a finite number; the last finite parameters are kept",
 }
+BY_METHOD = {"done": "it converged", "stopped": "stopped before it converged"}
+"""What a method other than an optimizer's loop says in their place."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,14 @@ class Run:
     counted: Array | None = field(default=None, repr=False)
     """The numbers of the training rows among those that were given; None where all of them count."""
     notes: tuple[str, ...] = ()
+    method: Any = None
+    """What solved the problem, where that was not the loop of an optimizer."""
     _predictor: Predictor | None = field(default=None, repr=False)
 
     @property
     def message(self) -> str:
-        text = STATUS[self.status].format(patience=self.plan.patience)
+        named = STATUS if self.method is None else STATUS | BY_METHOD
+        text = named[self.status].format(patience=self.plan.patience)
         text += f" ({self.problem})" if self.problem else ""
         if self.best_epoch is not None:
             text += f"; the parameters are those of epoch {self.best_epoch}, the best of {self.epochs}"
@@ -130,6 +135,10 @@ class Run:
             raise TrainingError(f"the run has {self.steps} steps; there is no step {step}")
         place = bisect_right([loop.step for loop in self.snapshots], step) - 1
         loop = self.snapshots[place].snapshot()
+        if self.method is not None and loop.step != step:
+            raise TrainingError(
+                f"{type(self.method).__name__} keeps its first and its last point alone: step 0 and step {self.steps}"
+            )
         loop.status = "running"
         while loop.step < step:  # from one change of the settings to the next
             until = min(step, self.timeline.next_change(loop.step) or step)

@@ -10,6 +10,7 @@ from chainrule.graph import depends_on, flatten, unflatten
 from chainrule.learn.averaging import Average
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import Optimizer
+from chainrule.learn.protocols import Proximal
 from chainrule.learn.schedules import Schedule
 from chainrule.learn.treatment import Treatment
 
@@ -29,6 +30,12 @@ def refuse_what_cannot_be_searched(
         raise TrainingError(
             f"{objective.subject_to[0]} cannot be kept by {name}, whose steps are in no metric that is known; "
             "use SGD or Adam"
+        )
+    rough = [penalty for penalty in objective.penalty if isinstance(penalty, Proximal)]
+    if rough:
+        raise TrainingError(
+            f"{rough[0]} is not smooth and needs a proximal step, which {name} cannot take; use SGD or Adam, or "
+            "method=cr.constrain.AcceleratedProjection()"
         )
     if schedules:
         raise TrainingError(f"{name} needs an objective that stays the same: {next(iter(schedules))!r} has a schedule")

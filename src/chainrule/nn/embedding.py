@@ -77,7 +77,7 @@ class Embedding(Layer):
             raise TypeMismatch(
                 f"Embedding: there are categories for {len(self.categories)} columns, the input has {columns}"
             )
-        return {"weight": Parameter((self.rows, int(self.units)), self.initializer or Normal(1.0))}
+        return {"weight": Parameter((self.rows, int(self.units)), self.initializer or Normal(1.0), role="embedding")}
 
     def forward(self, scope: Scope, x: Any) -> Any:
         weight, columns = scope["weight"], x.shape[1]

@@ -68,7 +68,7 @@ class Periodic(Layer):
         start = Uniform(-1.0 / sqrt(inputs), 1.0 / sqrt(inputs))
         phase = {} if self.with_sine else {"phase": Parameter((columns, waves), Uniform(-pi, pi), role="bias")}
         return {
-            "frequency": Parameter((columns, waves), Normal(float(self.sigma))),
+            "frequency": Parameter((columns, waves), Normal(float(self.sigma)), role="frequency"),
             **phase,
             "weight": Parameter((columns, inputs, int(self.units)), start),
             "bias": Parameter((columns, int(self.units)), start, role="bias"),

@@ -37,7 +37,10 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter that a layer needs: its shape, how it starts, its role (weight, bias, gain or shift), its training.
+    """A parameter that a layer needs: its shape, how it starts, its role, and its training.
+
+    The role is weight (of sums over inputs), bias, gain, shift, embedding or frequency: it says what a penalty, a
+    constraint or ``Frozen`` is over.
 
     ``rate`` multiplies the learning rate and ``decay`` the weight decay of this parameter; a ``frozen`` one stays as it
     starts. ``cr.nn.Rated`` and ``cr.nn.Frozen`` set them for layers that are there already.

@@ -14,8 +14,9 @@ from chainrule.graph import Node, Type
 from chainrule.nn.layer import Declaration, Layer, Parameter, columns_of, require_number
 from chainrule.nn.scope import Scope
 
-ROLES = ("weight", "bias", "gain", "shift")
-"""What a parameter may be: a matrix, what is added to a net input, a scale, what is added after a scale."""
+ROLES = ("weight", "bias", "gain", "shift", "embedding", "frequency")
+"""What a parameter may be: the weights of sums, what is added to a net input, a scale, what is added after a scale, a
+table of vectors, what an input is multiplied with before a wave."""
 
 
 class Wrapper(Layer):
@@ -117,8 +118,9 @@ class _Training(Wrapper):
 class Frozen(_Training):
     """A layer whose parameters stay as they start, or as they are given to ``cr.fit``.
 
-    ``only`` freezes some of them: a role (``"weight"``, ``"bias"``, ``"gain"``, ``"shift"``), names of parameters, or
-    names of layers within it. Running statistics of a normalization are no parameters, and go on.
+    ``only`` freezes some of them: a role (``"weight"``, ``"bias"``, ``"gain"``, ``"shift"``, ``"embedding"``,
+    ``"frequency"``), names of parameters, or names of layers within it. Running statistics of a normalization are no
+    parameters, and go on.
 
     >>> import numpy as np
     >>> from chainrule.nn import Dense, Sequential

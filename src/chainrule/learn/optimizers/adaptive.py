@@ -67,6 +67,7 @@ class RMSprop(Optimizer):
         momentum = settings["momentum"]
         velocity = tree_map(lambda b, g, s: momentum * b + g / s, state["velocity"], gradient, spread)
         after["velocity"] = velocity
+        metric = Metric("diagonal", metric.step, gain=1.0 / (1.0 - momentum))
         # (η/spread) · (b · spread) = η b: the step is the paper's, and the metric that of the step.
         return tree_map(lambda b, s: b * s, velocity, spread), metric, after
 

@@ -26,10 +26,15 @@ Update = tuple[Any, "Metric", dict[str, Any]]
 
 @dataclass(frozen=True)
 class Metric:
-    """M⁻¹ of a step: one number (scalar), one an element in the structure of the parameters (diagonal), or unknown."""
+    """M⁻¹ of a step: one number (scalar), one an element in the structure of the parameters (diagonal), or unknown.
+
+    ``gain`` is what the direction makes of a gradient that stays the same: 1/(1 − μ) with momentum μ, which adds up
+    gradients. A proximal step with λ M⁻¹ beside it would count a penalty for too little by that factor.
+    """
 
     kind: Literal["scalar", "diagonal", "unknown"]
     step: Any
+    gain: Any = 1.0
 
 
 class Optimizer:
@@ -132,7 +137,7 @@ def rated(treatment: Treatment, direction: Tree, metric: Metric, settings: Mappi
         ops.broadcast_to(metric.step, leaf.shape) for leaf in leaves
     ]  # fmt: skip
     scaled = [times(s, f) for s, f in zip(steps, factors, strict=True)]
-    return direction, Metric("diagonal", unflatten(structure, scaled))
+    return direction, Metric("diagonal", unflatten(structure, scaled), metric.gain)
 
 
 def decayed(parameters: Tree, settings: Mapping[str, Any]) -> Tree:

@@ -41,11 +41,12 @@ class SGD(Optimizer):
         return state | ({"velocity": tree_map(np.zeros_like, parameters)} if self.momentum else {})
 
     def update(self, gradient: Tree, state: Mapping[str, Any], parameters: Tree, settings: Mapping[str, Any]) -> Update:
-        metric = Metric("scalar", self.rate(state, first(parameters), settings))
+        rate = self.rate(state, first(parameters), settings)
         after: dict[str, Any] = {"step": state["step"] + np.uint32(1)}
         if not self.momentum:
-            return gradient, metric, after
+            return gradient, Metric("scalar", rate), after
         momentum = settings["momentum"]
+        metric = Metric("scalar", rate, gain=1.0 / (1.0 - momentum))
         velocity = tree_map(lambda v, g: momentum * v + g, state["velocity"], gradient)
         after["velocity"] = velocity
         if self.nesterov:
