@@ -234,11 +234,11 @@ def test_by_name(dtype: str) -> None:
     ("make", "message"),
     [
         (lambda: SGD(0.1, nesterov=True), "SGD: nesterov looks ahead along the velocity, so it needs momentum"),
-        (lambda: RMSprop(0.1, rho=1.0), "RMSprop: rho is 1.0; it must be at least 0 and less than 1"),
+        (lambda: RMSprop(0.1, rho=1.0), "RMSprop: rho is 1.0; it must be a number of at least 0 and less than 1"),
         (lambda: RMSprop(0.1, epsilon=0.0), "RMSprop: epsilon is 0.0; it must be a number greater than 0"),
         (lambda: RMSprop(0.1, momentum=-0.1), "RMSprop: momentum is -0.1"),
         (lambda: Adagrad(0.1, epsilon=0.0), "Adagrad: epsilon is 0.0"),
-        (lambda: Adagrad(0.1, initial=-1.0), "Adagrad: initial is -1.0; it must be at least 0"),
+        (lambda: Adagrad(0.1, initial=-1.0), "Adagrad: initial is -1.0; it must be a number of at least 0"),
         (lambda: Lion(0.1, beta1=1.0), "Lion: beta1 is 1.0"),
         (lambda: Lion(0.1, decay=-1.0), "Lion: decay is -1.0"),
         (lambda: ClipNorm(SGD(0.1), 0.0), "ClipNorm: limit is 0.0; it must be a number greater than 0"),

@@ -10,6 +10,7 @@ from chainrule import ops
 from chainrule.errors import TrainingError
 from chainrule.learn.protocols import Penalty, Set
 from chainrule.nn import Lambda, Layer, Loss, Scope, as_input, as_network, as_target, get_loss
+from chainrule.nn.setting import NOT_NEGATIVE, Setting
 
 
 @dataclass(frozen=True, init=False)
@@ -80,7 +81,7 @@ class Objective:
         """Return the numbers of penalties and constraints by full name."""
         named = [(f"penalty{i}", p.settings()) for i, p in enumerate(self.penalty, 1)]
         named += [(f"set{i}", s.settings()) for i, s in enumerate(self.subject_to, 1)]
-        return {f"{prefix}.{k}": v for prefix, inner in named for k, v in inner.items()}
+        return {f"{prefix}.{k}": _with_range(k, v) for prefix, inner in named for k, v in inner.items()}
 
     def __str__(self) -> str:
         lines = [
@@ -95,6 +96,13 @@ class Objective:
             str(self.network),
         ]
         return "\n".join(lines)
+
+
+def _with_range(name: str, value: float) -> float:
+    """Return a number of a penalty or set with its range: a λ or radius is not negative, whoever wrote the class."""
+    if isinstance(value, Setting) or name not in ("lambda", "radius"):
+        return value
+    return Setting(value, NOT_NEGATIVE)
 
 
 def _zero_where(left_out: Any, rows: Any) -> Any:

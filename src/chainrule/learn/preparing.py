@@ -79,7 +79,7 @@ def prepare(
         )
     given, schedules = schedules_in(settings, steps)
     more = {} if average is None else average.settings()
-    numbers = settings_of(objective, chosen, kind, given, treatment, schedules, more)
+    numbers = settings_of(objective, chosen, kind, given, treatment, schedules, more, steps)
     timeline = Timeline(numbers, dtype, chosen, schedules)
     within = get_executor(executor)
     found: Executor = within

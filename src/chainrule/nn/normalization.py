@@ -14,6 +14,7 @@ from chainrule.errors import TypeMismatch
 from chainrule.graph import Type
 from chainrule.nn.layer import Layer, Parameter, columns_of
 from chainrule.nn.scope import Scope
+from chainrule.nn.setting import SHARE, Setting
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class BatchNorm(Layer):
     whole_batch = True
 
     def __post_init__(self) -> None:
-        if not isinstance(self.momentum, Real) or not 0.0 < self.momentum <= 1.0:
-            raise TypeMismatch(f"BatchNorm: momentum is {self.momentum!r}; it must be a number over 0 and at most 1")
+        if self.momentum not in SHARE:
+            raise TypeMismatch(f"BatchNorm: momentum is {self.momentum!r}; it must be {SHARE}")
         if not isinstance(self.epsilon, Real) or not self.epsilon > 0.0:
             raise TypeMismatch(f"BatchNorm: epsilon is {self.epsilon!r}; it must be a number greater than 0")
 
@@ -46,7 +47,7 @@ class BatchNorm(Layer):
         return {"mean": np.zeros(columns), "variance": np.ones(columns)}
 
     def settings(self) -> Mapping[str, float]:
-        return {"momentum": self.momentum}
+        return {"momentum": Setting(self.momentum, SHARE)}
 
     def forward(self, scope: Scope, x: Any) -> Any:
         if scope.training:

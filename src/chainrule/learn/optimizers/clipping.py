@@ -14,6 +14,7 @@ from chainrule.errors import TrainingError
 from chainrule.graph import flatten, tree_map
 from chainrule.learn.optimizers.base import Optimizer, Tree, Update, require_positive
 from chainrule.learn.schedules import Schedule
+from chainrule.nn.setting import POSITIVE, Setting
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class _Clipped(Optimizer):
         return self.optimizer.schedule
 
     def settings(self) -> dict[str, float]:
-        return {**self.optimizer.settings(), self.setting: self.limit}
+        return {**self.optimizer.settings(), self.setting: Setting(self.limit, POSITIVE)}
 
     def with_total(self, steps: int) -> Optimizer:
         return replace(self, optimizer=self.optimizer.with_total(steps))
