@@ -242,9 +242,7 @@ def test_a_weight_counts_as_that_many_rows(name: str) -> None:
     objective, p = cr.Objective(network, name), network.initialize(x)
     weight = np.array([1.0, 2.0, 3.0, 2.0])
     each = np.repeat(np.arange(4), weight.astype(int))
-    assert float(objective(p, (x, y, weight))) * 4 == pytest.approx(
-        float(objective(p, (x[each], y[each]))) * 8, rel=1e-13
-    )
+    assert float(objective(p, (x, y, weight))) == pytest.approx(float(objective(p, (x[each], y[each]))), rel=1e-13)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ def schedules_in(given: Given | None, steps: int) -> tuple[dict[str, float], dic
     """Tell the numbers among the given settings from the schedules, whose length is that of the run if left open."""
     numbers: dict[str, float] = {}
     schedules: dict[str, Schedule] = {}
+    if not (given is None or isinstance(given, Mapping)):
+        raise TrainingError(f"settings is {given!r:.60}; it must be a mapping such as {{'learning_rate': 0.01}}")
     for name, value in (given or {}).items():
         if not (hasattr(value, "at") and hasattr(value, "settings")):
             numbers[name] = value

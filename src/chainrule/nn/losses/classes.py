@@ -119,7 +119,7 @@ class SoftmaxCrossEntropy(Loss):
             _check_numbers(self.name, target, output)
             return
         refuse_rows(self.name, target, (target < 0) | (target > 1), "from 0 to 1")
-        if target.ndim == 2:
+        if target.ndim == 2 and output.rank == 2 and target.shape[1] == output.shape[1]:
             off = np.abs(np.sum(target, axis=1, dtype=np.float64) - 1.0) > SUM_TOLERANCE
             refuse_rows(
                 self.name, target, off, "shares of classes, which sum to 1 in each row; where several classes can be "
