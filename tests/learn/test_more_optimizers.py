@@ -243,6 +243,8 @@ def test_by_name(dtype: str) -> None:
         (lambda: Lion(0.1, decay=-1.0), "Lion: decay is -1.0"),
         (lambda: ClipNorm(SGD(0.1), 0.0), "ClipNorm: limit is 0.0; it must be a number greater than 0"),
         (lambda: ClipNorm(0.1, 0.1), "ClipNorm takes an optimizer first, not 0.1: ClipNorm(Adam(0.001), 1.0)"),
+        (lambda: ClipNorm(cr.learn.LBFGS(), 1.0), "ClipNorm clips the gradient of a step, and LBFGS takes none"),
+        (lambda: ClipValue(cr.learn.LBFGS(), 1.0), "ClipValue clips the gradient of a step"),
         (lambda: ClipNorm(ClipValue(ClipNorm(SGD(0.1), 1.0), 2.0), 1.0), "ClipNorm within ClipNorm: clip once"),
     ],
 )

@@ -249,6 +249,7 @@ print(run.status, bool(np.all(np.isfinite(run.parameters))), run.steps > 0, flus
 """
 
 
+@needs_default_handler
 def test_ctrl_c_from_outside() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)

@@ -71,7 +71,7 @@ def _require_in(value: Any, within: Range, what: str) -> None:
 
 
 def _require_steps(steps: Any, kind: str) -> None:
-    whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool) and steps >= 1
+    whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool) and bool(steps >= 1)
     _require(whole, f"{kind}: steps is {steps!r}; it must be a whole number of at least 1")
 
 

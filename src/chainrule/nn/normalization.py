@@ -11,7 +11,7 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.errors import TypeMismatch
-from chainrule.graph import Type
+from chainrule.graph import Type, type_of_value
 from chainrule.nn.layer import Layer, Parameter, columns_of
 from chainrule.nn.scope import Scope
 from chainrule.nn.setting import SHARE, Setting
@@ -98,6 +98,7 @@ class LayerNorm(Layer):
         return {"gain": Parameter((width,), "ones", role="gain"), "shift": Parameter((width,), "zeros", role="shift")}
 
     def forward(self, scope: Scope, x: Any) -> Any:
+        columns_of(type_of_value(x), "LayerNorm")
         away = x - ops.mean(x, axis=1, keepdims=True)
         normal = away / ops.sqrt(ops.mean(ops.square(away), axis=1, keepdims=True) + self.epsilon)
         return scope.name("out", normal * scope["gain"] + scope["shift"])

@@ -30,6 +30,11 @@ class _Clipped(Optimizer):
         if not isinstance(self.optimizer, Optimizer):
             raise TrainingError(f"{name} takes an optimizer first, not {self.optimizer!r}: {name}(Adam(0.001), 1.0)")
         require_positive(self.limit, "limit", name)
+        if not self.optimizer.has_steps:
+            raise TrainingError(
+                f"{name} clips the gradient of a step, and {type(self.optimizer).__name__} takes none by one gradient: "
+                "its search along a line needs the gradient as it is; leave the clipping out"
+            )
         inner = self.optimizer
         while isinstance(inner, _Clipped):
             if inner.setting == self.setting:
