@@ -300,7 +300,7 @@ def test_frozen_parameters_and_the_update_are_named(kept: Path, tmp_path: Path) 
         fit(tmp_path / "run", frozen=["output.*"])
     said = "Different are: the frozen parameters (none there, output.bias, output.weight here). Go on"
     assert said in str(error.value)
-    begun(tmp_path / "sgd", 3, optimizer=cr.learn.SGD(0.1, momentum=0.5))
+    begun(tmp_path / "sgd", 40, optimizer=cr.learn.SGD(0.1, momentum=0.5))
     with pytest.raises(
         TrainingError, match=r"Different are: the optimizer \(SGD there, SGD\(nesterov\) here\)\. Go on"
     ):

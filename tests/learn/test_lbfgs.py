@@ -331,10 +331,10 @@ def test_columns_of_very_different_sizes(executor: str) -> None:
 
 @pytest.mark.parametrize("executor", ["reference", "native"])
 def test_numbers_that_overflow_along_the_line_raise_no_warning(executor: str) -> None:
-    x = np.random.default_rng(0).normal(size=(20, 2)) * [1.0, 1e150]
+    x = np.random.default_rng(0).normal(size=(20, 2)) * [1.0, 1e80]
     run = cr.fit(
-        cr.Objective(cr.nn.Sequential(cr.nn.Dense(3, "tanh"), cr.nn.Dense(1)), "squared_error"),
-        (x, 1e150 * x[:, 0]), optimizer=cr.learn.LBFGS(), epochs=20, executor=executor,
+        cr.Objective(lambda w, x: x @ w, "squared_error"), (x, np.full((20, 1), 1e70)), parameters=np.ones((2, 1)),
+        optimizer=cr.learn.LBFGS(), executor=executor,
     )  # fmt: skip
-    assert run.status in ("stuck", "non-finite", "done", "converged")
-    assert all(np.all(np.isfinite(value)) for value in run.parameters.values())
+    assert run.status == "stuck"
+    assert "the columns of X are of very different sizes" in run.message
