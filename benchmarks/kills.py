@@ -45,7 +45,7 @@ def training(folder: str | None, executor: str, epochs: int, seconds: float, res
         optimizer=cr.learn.ClipNorm(cr.learn.Adam(0.003), 5.0), epochs=epochs, patience=epochs, batch_size=16,
         accumulate=2, average=0.99, callbacks=[slow_down, cr.learn.Every(77, lambda t: None)], executor=executor,
         settings={"dropout1.rate": cr.learn.FlatCosine(0.1)},
-        checkpoint=folder, checkpoint_every=seconds, resume=resume,
+        **({} if folder is None else {"checkpoint": folder, "checkpoint_every": seconds, "resume": resume}),
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def test_killed_and_resumed_it_makes_the_same_model(tmp_path: Path) -> None:
         command("--checkpoint", "run", "-q", "-o", "parts"), cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert again.returncode == 1
-    assert "has checkpoints of a training already: go on from them with resume=True" in " ".join(again.stderr.split())
+    assert "has checkpoints of a training already: go on from them with --resume, or" in " ".join(again.stderr.split())
     subprocess.run(command("--checkpoint", "run", "--resume", "-q", "-o", "parts"), cwd=tmp_path, check=True)
     one, other = models(tmp_path / "whole", tmp_path / "parts")
     assert one == other

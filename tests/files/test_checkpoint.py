@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -180,21 +181,21 @@ def test_what_is_half_written_is_removed(tmp_path: Path) -> None:
 
 SIX = {"network": cr.nn.Sequential(cr.nn.Dense(6, "tanh"), cr.nn.Dense(1))}
 OTHERS: dict[str, tuple[Any, str]] = {
-    "data": ({"data": (X + 1e-9, Y)}, "the training data ("),
-    "validation": ({"validation": (X[:19], Y[:19])}, "the validation data ("),
-    "no validation": ({"validation": None, "patience": None}, "the validation data ("),
-    "network": (SIX, "the network and its loss ("),
-    "optimizer": ({"optimizer": Adam(Cosine(0.05))}, "the optimizer ("),
+    "data": ({"data": (X + 1e-9, Y)}, "Different are: the training data."),
+    "validation": ({"validation": (X[:19], Y[:19])}, "Different are: the validation data"),
+    "no validation": ({"validation": None, "patience": None}, "Different are: the validation data"),
+    "network": (SIX, "the network"),
+    "optimizer": ({"optimizer": Adam(Cosine(0.05))}, "the optimizer (ClipNorm(Adam(Cosine)) there, Adam(Cosine) here)"),
     "rate": ({"optimizer": ClipNorm(Adam(Cosine(0.04)), 2.0)}, "the setting 'learning_rate' (0.05 there, 0.04 here)"),
-    "seed": ({"seed": 1}, "the first parameters or the seed ("),
+    "seed": ({"seed": 1}, "the first parameters or the seed"),
     "epochs": ({"epochs": 13}, "epochs (12 there, 13 here)"),
     "batch": ({"batch_size": 9}, "batch_size (8 there, 9 here)"),
     "patience": ({"patience": 3}, "patience (12 there, 3 here)"),
-    "order": ({"shuffle": False}, "the order of rows ("),
+    "order": ({"shuffle": False}, "Different are: the order of rows."),
     "executor": ({"executor": "reference"}, "the executor (native there, reference here)"),
     "callbacks": ({"callbacks": [slower]}, "the callbacks (every epoch, every 5 steps there, every epoch here)"),
-    "dtype": ({"data": (X.astype("f4"), Y.astype("f4"))}, "the network and its loss ("),
-    "start": ({"parameters": {"output.bias": np.ones(1)}}, "the first parameters or the seed ("),
+    "dtype": ({"data": (X.astype("f4"), Y.astype("f4"))}, "the dtype (float64 there, float32 here)"),
+    "start": ({"parameters": {"output.bias": np.ones(1)}}, "the first parameters or the seed"),
     "average": (
         {"average": cr.learn.Average(0.9, evaluated=False)}, "what is evaluated (average there, parameters here)"
     ),
@@ -214,6 +215,8 @@ def test_the_checkpoint_of_another_training_is_refused(name: str, kept: Path, tm
     options, message = OTHERS[name]
     with pytest.raises(TrainingError) as error:
         fit(tmp_path / "run", **options)
+    assert not re.search("[0-9a-f]{12}", str(error.value).replace(str(tmp_path), "")), "a hash says nothing"
+    assert ("the network" in str(error.value)) == (name == "network")
     assert "is of another training. Different are: " in str(error.value)
     assert message in str(error.value)
     assert fit(tmp_path / "run").status == "done", "it is left as it was"
@@ -289,3 +292,31 @@ def test_killed_at_any_moment_the_end_is_the_same(
     tally = kills.kill(count, executor, epochs, 0.02, seed=1)
     assert tally.kills == count
     assert tally.before_the_first + tally.finished_before < count, "some were in the middle"
+
+
+def test_frozen_parameters_and_the_update_are_named(kept: Path, tmp_path: Path) -> None:
+    shutil.copytree(kept, tmp_path / "run")
+    with pytest.raises(TrainingError) as error:
+        fit(tmp_path / "run", frozen=["output.*"])
+    said = "Different are: the frozen parameters (none there, output.bias, output.weight here). Go on"
+    assert said in str(error.value)
+    begun(tmp_path / "sgd", 40, optimizer=cr.learn.SGD(0.1, momentum=0.5))
+    with pytest.raises(
+        TrainingError, match=r"Different are: the optimizer \(SGD there, SGD\(nesterov\) here\)\. Go on"
+    ):
+        fit(tmp_path / "sgd", optimizer=cr.learn.SGD(0.1, momentum=0.5, nesterov=True))
+
+
+def test_a_loss_of_ones_own_that_computes_something_else(tmp_path: Path) -> None:
+    """Its name is the same: only the graph tells."""
+
+    def run(loss: Any) -> Any:
+        return cr.fit(
+            cr.Objective(cr.nn.Dense(1), loss), (X, Y), epochs=2, checkpoint=tmp_path, resume=True, executor="reference"
+        )
+
+    run(lambda target, output: (target - output) ** 2)
+    with pytest.raises(
+        TrainingError, match="Different are: how the network, the loss or the update begins or is computed"
+    ):
+        run(lambda target, output: (target - output) ** 4)

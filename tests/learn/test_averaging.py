@@ -97,7 +97,9 @@ def test_native_averages_as_the_reference_does() -> None:
 
 @pytest.mark.parametrize("decay", [1.0, -0.1, True, "much"])
 def test_a_decay_out_of_range_is_refused(decay: Any) -> None:
-    with pytest.raises(TrainingError, match=r"the average's decay is .*; it must be at least 0 and less than 1"):
+    with pytest.raises(
+        TrainingError, match=r"the average's decay is .*; it must be a number of at least 0 and less than 1"
+    ):
         fit(average=decay)
 
 

@@ -167,3 +167,49 @@ def test_every_needs_a_number_of_steps_and_fit_many_has_no_callbacks() -> None:
         Every(0, print)
     with pytest.raises(TrainingError, match="callbacks belongs to one run: fit_many has none"):
         fit_many(cr.Objective(cr.nn.Dense(1), "squared_error"), (X, Y), [{}], callbacks=[print])
+
+
+def no_argument() -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"callbacks": 3}, "callbacks is 3; it must be a list of functions: callbacks=[watch]"),
+        ({"callbacks": "watch"}, "callbacks is 'watch'; it must be a list of functions"),
+        ({"callbacks": [3]}, "a callback is a function of one argument, or cr.learn.Every, not 3"),
+        ({"callbacks": [no_argument]}, "does not take one.\n  wrong:  def watch(): …"),
+        ({"settings": 3}, "settings is 3; it must be a mapping such as {'learning_rate': 0.01}"),
+        ({"checkpoint": 3}, "checkpoint is 3; it must be a folder, such as 'run1'"),
+        ({"checkpoint": ""}, "checkpoint is ''; it must be a folder"),
+        ({"checkpoint_every": -1}, "checkpoint_every is -1; it must be a number of seconds"),
+        ({"checkpoint_every": 5}, "give the folder too, checkpoint='run1'"),
+    ],
+)
+def test_arguments_of_the_wrong_kind(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(TrainingError) as caught:
+        cr.fit(cr.Objective(cr.nn.Dense(1), "squared_error"), (np.ones((4, 2)), np.ones(4)), epochs=1, **options)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("function", [3, no_argument])
+def test_every_takes_a_function_of_one_argument(function: Any) -> None:
+    with pytest.raises(TrainingError, match=r"cr\.learn\.Every\(100, watch\): watch is a function of one argument"):
+        cr.learn.Every(1, function)
+
+
+def test_stop_needs_no_reason() -> None:
+    data = (np.ones((4, 2)), np.ones(4))
+    stop = [lambda training: training.stop()]
+    run = cr.fit(cr.Objective(cr.nn.Dense(1), "squared_error"), data, epochs=5, callbacks=stop)
+    assert (run.status, run.message, run.epochs) == ("stopped", "stopped by a callback", 1)
+
+
+@pytest.mark.parametrize("step", [1.5, "a", True, None])
+def test_a_step_is_a_whole_number(step: Any) -> None:
+    run = cr.fit(cr.Objective(cr.nn.Dense(1), "squared_error"), (np.ones((4, 2)), np.ones(4)), epochs=5)
+    for ask in (run.at, run.settings_at):
+        with pytest.raises(TrainingError, match=rf"the step is {step!r}; a step is a whole number from 0 to 5"):
+            ask(step)
+    assert run.at(np.int64(3)).step == 3

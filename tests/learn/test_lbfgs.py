@@ -313,3 +313,28 @@ def test_numbers_out_of_range_and_a_step_of_its_own_are_refused() -> None:
     _, gradient = cr.value_and_grad(OBJECTIVE)(run.at(2).parameters, (X, Y))
     assert d.value == pytest.approx(float(gradient["output.bias"][0]), rel=1e-10)
     assert d.update is None
+
+
+@pytest.mark.parametrize("executor", ["reference", "native"])
+def test_columns_of_very_different_sizes(executor: str) -> None:
+    """The search ends where it is stuck, says that the columns should be scaled, and NumPy says nothing (an error)."""
+    x = np.random.default_rng(0).normal(size=(40, 3)) * [1e-6, 1.0, 1e9]
+    y = x @ [1e6, 1.0, 1e-9]
+    for scale, advice in ((1.0, True), (np.array([1e6, 1.0, 1e-9]), False)):
+        run = cr.fit(
+            cr.Objective(cr.nn.Dense(1), "squared_error"), ((x * scale).astype("f4"), y.astype("f4")),
+            optimizer=cr.learn.LBFGS(tolerance=0.0), executor=executor,
+        )  # fmt: skip
+        assert run.status == "stuck"
+        assert ("the columns of X are of very different sizes" in run.message) == advice
+
+
+@pytest.mark.parametrize("executor", ["reference", "native"])
+def test_numbers_that_overflow_along_the_line_raise_no_warning(executor: str) -> None:
+    x = np.random.default_rng(0).normal(size=(20, 2)) * [1.0, 1e80]
+    run = cr.fit(
+        cr.Objective(lambda w, x: x @ w, "squared_error"), (x, np.full((20, 1), 1e70)), parameters=np.ones((2, 1)),
+        optimizer=cr.learn.LBFGS(), executor=executor,
+    )  # fmt: skip
+    assert run.status == "stuck"
+    assert "the columns of X are of very different sizes" in run.message

@@ -249,6 +249,7 @@ print(run.status, bool(np.all(np.isfinite(run.parameters))), run.steps > 0, flus
 """
 
 
+@needs_default_handler
 def test_ctrl_c_from_outside() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
@@ -258,3 +259,16 @@ def test_ctrl_c_from_outside() -> None:
         process.send_signal(signal.SIGINT)
         out, error = process.communicate(timeout=30)
     assert (out, error, process.returncode) == ("interrupted True True\n", "", 0)
+
+
+def test_a_keyboard_interrupt_within_a_callback_ends_the_run() -> None:
+    """Such as the second Ctrl-C while a callback takes long: what was learned until then is kept."""
+
+    def stop_at_ten(training: cr.learn.Training) -> None:
+        if training.step == 10:
+            raise KeyboardInterrupt
+
+    run = long_run(None, callbacks=[stop_at_ten])
+    assert (run.status, run.steps) == ("interrupted", 10)
+    assert np.any(run.parameters != 0)
+    assert bits(run.parameters) == bits(run.at(10).parameters)

@@ -288,7 +288,7 @@ def test_first_parameters_of_a_function_are_copied() -> None:
             TraceError,
             "there is no activation 'sigmod'; did you mean 'sigmoid'? There are: ",
         ),
-        (lambda: cr.nn.Dense(2, 3), TraceError, "there is no activation 3; There are: identity, sigmoid"),
+        (lambda: cr.nn.Dense(2, 3), TraceError, "there is no activation 3; there are: identity, sigmoid"),
         (lambda: cr.nn.Dense(0), TypeMismatch, "Dense: units is 0; it must be a whole number of at least 1"),
         (lambda: cr.nn.Dense(2.5), TypeMismatch, "Dense: units is 2.5"),
         (lambda: cr.nn.Dense(True), TypeMismatch, "Dense: units is True"),
@@ -470,3 +470,9 @@ def test_inputs_of_the_wrong_width_are_named() -> None:
         TraceError, match=r"matmul: a is f64\[6,1\], b is f64\[\d,3\]; a has 1 columns and b has \d rows"
     ):
         network(p, X[:, :1])
+
+
+def test_layer_norm_names_itself() -> None:
+    layer = cr.nn.LayerNorm()
+    with pytest.raises(TypeMismatch, match=r"LayerNorm: the input is .*; it takes rows with a fixed number of columns"):
+        layer(layer.initialize(np.ones((1, 3))), np.ones(3))

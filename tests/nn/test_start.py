@@ -82,3 +82,14 @@ def test_tied_weights_and_training() -> None:
 def test_refusals(x: Any) -> None:
     with pytest.raises(TraceError, match="initialize_from_data takes at least two rows of finite numbers; x has shape"):
         nn.initialize_from_data(NETWORK, x)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("value", [0.1, 1e6, -3.7])
+def test_a_net_input_that_is_constant_but_for_rounding_is_left_as_it_is(value: float, dtype: str) -> None:
+    x = np.full((50, 7), value, dtype)
+    x[::2] *= 1 + np.finfo(dtype).eps  # what rounding leaves of a column that is constant
+    network = cr.nn.Sequential(cr.nn.Dense(4, "tanh"), cr.nn.Dense(1))
+    found, start = cr.nn.initialize_from_data(network, x), network.initialize(x)
+    np.testing.assert_array_equal(found["hidden1.weight"], start["hidden1.weight"])
+    assert all(np.max(np.abs(v)) < 100 * max(1, abs(value)) for v in found.values())

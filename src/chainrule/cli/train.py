@@ -30,7 +30,7 @@ from chainrule.cli.options import (
 )
 from chainrule.cli.output import json_text
 from chainrule.cli.reporting import reporting
-from chainrule.errors import TableError
+from chainrule.errors import TableError, TrainingError
 
 
 def train(
@@ -196,10 +196,16 @@ def train(
         raise typer.BadParameter("give --checkpoint FOLDER too: the last checkpoint is there", param_hint="'--resume'")
     with reporting(debug):
         from chainrule.cli.text import training_text
+        from chainrule.files.checkpoint import checkpoints_in
         from chainrule.files.container import refuse_foreign
         from chainrule.workflow import TrainOptions
         from chainrule.workflow import train as train_table
 
+        if checkpoint is not None and not resume and checkpoints_in(checkpoint):
+            raise TrainingError(
+                f"{checkpoint} has checkpoints of a training already: go on from them with --resume, or choose "
+                "another folder"
+            )
         place = out or Path(table.stem + ".chainrule")
         real_place = Path(os.path.realpath(place))  # what a symbolic link points to
         if not real_place.parent.exists():

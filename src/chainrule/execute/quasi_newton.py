@@ -22,6 +22,8 @@ LEAST_CURVATURE = 1e-10
 """A pair with a smaller cosine of y and s says nothing of the curvature that rounding does not."""
 
 
+UNEVEN = 1e3
+"""Columns whose largest numbers differ by such a factor are worth a word where the search is stuck."""
 ROUNDING = 4.0
 """So many units in the last place of the objective are its rounding, at least."""
 
@@ -92,7 +94,8 @@ class QuasiNewton:
                 return
             if seconds is not None and loop.step > first and monotonic() - begun > seconds:
                 return
-            known = _Step(self, program, plan, loop, settings, batch).take(known)
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what is not finite is looked for
+                known = _Step(self, program, plan, loop, settings, batch).take(known)
             if loop.status == "running":
                 self.inner.end_epoch(program, plan, loop, settings, validation)
 
@@ -138,6 +141,7 @@ class _Step:
             best = self._searched(here, pairs)
         if best is None:
             loop.status, loop.problem = "stuck", f"the largest element of the gradient is {steepest:.3g}"
+            loop.problem += _advice(self.batch["x"])
             return None
         self._commit(here, best, pairs)
         seen: _Seen = best.found
@@ -229,6 +233,20 @@ def _direction(gradient: Array, pairs: Sequence[tuple[Array, Array]]) -> Array:
     for (move, change), share in zip(pairs, reversed(shares), strict=True):
         q = q + move * (share - float(change @ q) / float(change @ move))
     return q
+
+
+def _advice(x: Array) -> str:
+    """Return what to do where columns are of sizes so different that no step is right for all."""
+    if x.ndim != 2:
+        return ""
+    sizes = np.max(np.abs(x), axis=0)
+    sizes = sizes[sizes > 0].astype(np.float64)
+    if not sizes.size or np.max(sizes) < UNEVEN * np.min(sizes):
+        return ""
+    return (
+        f"; the columns of X are of very different sizes, from {np.min(sizes):.2g} to {np.max(sizes):.2g}: "
+        "scale the columns"
+    )
 
 
 def _vector(tree: Any) -> Array:

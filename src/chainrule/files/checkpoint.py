@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from os import PathLike
 from pathlib import Path
 from time import monotonic
@@ -32,6 +33,12 @@ KIND = container.Kind("chainrule-checkpoint", 1, "checkpoint", "step-0000001000.
 KEPT = 2
 """So many checkpoints stay: where the newest were damaged, the one before it is there."""
 
+GRAPHS = "how the network, the loss or the update begins or is computed"
+HASHED = ("the training data", "the validation data", "the first parameters or the seed", "the order of rows")
+"""Of these a fingerprint holds a hash, which says nothing to a reader."""
+LONGEST = 60
+"""Longer descriptions are not repeated in a message."""
+
 Array = np.ndarray[Any, Any]
 
 
@@ -45,13 +52,18 @@ def open_folder(
             keeper.resume()
         elif keeper.files():
             raise TrainingError(
-                f"{folder} has checkpoints of a training already: go on from them with resume=True "
-                "(chainrule train --resume), or choose another folder"
+                f"{folder} has checkpoints of a training already: go on from them with resume=True, or choose another "
+                "folder"
             )
     except BaseException:
         keeper.close()
         raise
     return keeper
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Return the checkpoints in a folder, the newest last."""
+    return sorted(folder.glob("step-*.checkpoint"))
 
 
 class Folder:
@@ -72,7 +84,7 @@ class Folder:
 
     def files(self) -> list[Path]:
         """Return the checkpoints, the newest last."""
-        return sorted(self.path.glob("step-*.checkpoint"))
+        return checkpoints_in(self.path)
 
     def offer(self) -> None:
         """Write a checkpoint, if it is time."""
@@ -128,11 +140,7 @@ class Folder:
         theirs = document.get("fingerprint")
         if not isinstance(theirs, dict):
             raise TrainingError(f"{path} has no fingerprint, so nothing says what it is of; choose another folder")
-        different = [
-            f"{key} ({_said(theirs.get(key))} there, {_said(mine)} here)"
-            for key, mine in self.fingerprint.items()
-            if theirs.get(key) != mine
-        ]
+        different = differences(theirs, self.fingerprint)
         if different:
             raise TrainingError(
                 f"{path} is of another training. Different are: {'; '.join(different)}. "
@@ -163,12 +171,6 @@ def _lock(path: Path) -> int | None:
     return descriptor
 
 
-def _said(value: Any) -> str:
-    if isinstance(value, str) and len(value) == 64:  # of a SHA-256 the beginning says enough
-        return value[:12]
-    return str(value)
-
-
 # --- what a checkpoint is of ------------------------------------------------------------------------------------------
 
 
@@ -179,13 +181,20 @@ def fingerprint(job: Job, callbacks: Sequence[str]) -> dict[str, str]:
         network, update = digest(program.measure).hex(), digest(program.apply).hex()
     except Undigestible as error:
         raise TrainingError(f"no checkpoint can say what it is of: {error}") from None
+    begun = job.snapshots[0].kept
     found = {
+        GRAPHS: f"{network} {update} {_hash(_named(begun['optimizer']))}",
         "the version of chainrule": __version__,
         "the training data": _hash(job.training),
         "the validation data": "none" if job.validation is None else _hash(job.validation),
-        "the network and its loss": network,
-        "the optimizer": update,
-        "the first parameters or the seed": _hash(_named(job.snapshots[0].kept)),
+        "the network": _text(job.objective.network),
+        "the loss": _text(job.objective.loss),
+        "the penalties and constraints": _text([*job.objective.penalty, *job.objective.subject_to]) or "none",
+        "the optimizer": _kind(job.optimizer),
+        "the frozen parameters": ", ".join(sorted(job.treatment.frozen)) or "none",
+        "the average": "none" if job.average is None else _kind(job.average),
+        "the dtype": str(job.training["x"].dtype),
+        "the first parameters or the seed": _hash(_named({k: begun[k] for k in begun if k != "optimizer"})),
         "the order of rows": "as they are" if plan.order.key is None else plan.order.key.tobytes().hex(),
         "the executor": job.executor.name,
         "the callbacks": ", ".join(callbacks) or "none",
@@ -195,6 +204,42 @@ def fingerprint(job: Job, callbacks: Sequence[str]) -> dict[str, str]:
     found |= {name: str(value) for name, value in numbers.items()}
     found |= {"tile_rows": str(plan.tile_rows)}
     return found | {f"the setting {name!r}": repr(value) for name, value in job.timeline.numbers.items()}
+
+
+def differences(theirs: Mapping[str, Any], ours: Mapping[str, str]) -> list[str]:
+    """Return what differs between two fingerprints, as the user would say it.
+
+    Graphs change with all that is traced, the names of settings too: they are named only where nothing else differs.
+    """
+    found = []
+    for key in dict.fromkeys([*ours, *(key for key in theirs if key.startswith("the setting "))]):
+        there, here = theirs.get(key, "none"), ours.get(key, "none")
+        if key != GRAPHS and there != here:
+            short = key not in HASHED and max(len(str(there)), len(here)) <= LONGEST and "\n" not in f"{there}{here}"
+            found.append(f"{key} ({there} there, {here} here)" if short else key)
+    if not found and theirs.get(GRAPHS) != ours[GRAPHS]:
+        found.append(GRAPHS)
+    return found
+
+
+def _text(value: Any) -> str:
+    """Return what is written of a part, without the places in memory that Python writes of functions."""
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
+
+
+def _kind(part: Any) -> str:
+    """Return the names of an optimizer's classes, and what in it is no number: numbers are settings, told apart."""
+    if not is_dataclass(part):
+        return type(part).__name__
+    shown = []
+    for field in fields(part):
+        value = getattr(part, field.name)
+        if is_dataclass(value) and type(value).__name__ != "Constant":
+            shown.append(_kind(value))
+        elif value is True:
+            shown.append(field.name)
+    return type(part).__name__ + (f"({', '.join(shown)})" if shown else "")
 
 
 def _named(tree: Any) -> dict[str, Array]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 from chainrule.errors import TrainingError
 from chainrule.graph import tree_map
 from chainrule.learn.optimizers import count, first
 from chainrule.learn.treatment import Treatment
+from chainrule.nn.setting import FRACTION, Setting
 
 DECAY = "average.decay"
 """The setting that says how much of the average stays in each step."""
@@ -38,14 +38,12 @@ class Average:
     evaluated: bool = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.decay, bool) or not isinstance(self.decay, Real) or not 0.0 <= self.decay < 1.0:
-            raise TrainingError(
-                f"the average's decay is {self.decay!r}; it must be at least 0 and less than 1, such as 0.999"
-            )
+        if self.decay not in FRACTION:
+            raise TrainingError(f"the average's decay is {self.decay!r}; it must be {FRACTION}, such as 0.999")
 
     def settings(self) -> dict[str, float]:
         """Return d by its name."""
-        return {DECAY: float(self.decay)}
+        return {DECAY: Setting(self.decay, FRACTION)}
 
     def advance(self, before: Any, after: Any, settings: Mapping[str, Any], treatment: Treatment) -> Any:
         """Return the carry after a step with the average as it is then."""

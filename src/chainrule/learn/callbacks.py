@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -81,8 +82,8 @@ class Training:
         average = self._job.loop.carry.get("average")
         return None if average is None else tree_map(_read_only, average)
 
-    def stop(self, reason: str) -> None:
-        """End the run here; the reason is in ``run.message``."""
+    def stop(self, reason: str = "") -> None:
+        """End the run here; the reason, where one is given, is in ``run.message``."""
         if self._job.loop.status == "running":
             self._job.loop.status, self._job.loop.problem = "stopped", str(reason)
 
@@ -122,6 +123,22 @@ class Every:
 
     def __post_init__(self) -> None:
         require_count(self.steps, "Every: steps")
+        _require_callback(self.function, "cr.learn.Every(100, watch): watch")
+
+
+def _require_callback(function: Any, what: str) -> None:
+    if not callable(function):
+        raise TrainingError(f"{what} is a function of one argument, or cr.learn.Every, not {function!r:.60}")
+    try:
+        signature(function).bind(None)
+    except TypeError:
+        raise TrainingError(
+            f"{what} is a function of one argument, the training on its way; {function!r:.60} does not take one.\n"
+            "  wrong:  def watch(): …\n"
+            "  right:  def watch(training): …"
+        ) from None
+    except ValueError:  # some functions written in C do not say what they take
+        return
 
 
 class Callbacks:
@@ -130,9 +147,11 @@ class Callbacks:
     def __init__(self, given: Sequence[Callback | Every], job: Job) -> None:
         if callable(given) or isinstance(given, Every):
             raise TrainingError("callbacks is a list: callbacks=[watch]")
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            raise TrainingError(f"callbacks is {given!r:.60}; it must be a list of functions: callbacks=[watch]")
         for one in given:
-            if not isinstance(one, Every) and not callable(one):
-                raise TrainingError(f"a callback is a function of one argument, or cr.learn.Every, not {one!r}")
+            if not isinstance(one, Every):
+                _require_callback(one, "a callback")
         self.given = given
         self.job = job
         self.called_at = job.loop.step

@@ -35,7 +35,7 @@ def make_rows(data: Any, what: str, dtype: Any = None) -> dict[str, Array]:
         raise TrainingError(f"the {what} X has {len(x)} rows and y has {rows}; they must be equal")
     if len(x) == 0:
         raise TrainingError(f"the {what} data has no rows")
-    weight = np.ones(len(x)) if len(data) == 2 else _weights(data[2], len(x), what)
+    weight = np.ones(len(x)) if len(data) == 2 else checked_weights(data[2], len(x), f"the {what} sample weights")
     require_finite(x, f"the {what} X", weight > 0)
     require_finite(y, f"the {what} y", weight > 0)
     return {"x": np.ascontiguousarray(x), "y": np.ascontiguousarray(y), "weight": weight}
@@ -66,19 +66,18 @@ def _all_finite(array: Array) -> bool:
         return bool(np.isfinite(np.sum(array))) or bool(np.all(np.isfinite(array)))
 
 
-def _weights(weight: Any, rows: int, what: str) -> Array:
-    array = as_array(weight, f"the {what} sample weights").astype(np.float64)
+def checked_weights(weight: Any, rows: int, what: str) -> Array:
+    """Return sample weights: one a row, finite, not negative, and not all 0."""
+    array = as_array(weight, what).astype(np.float64)
     if array.shape != (rows,):
-        raise TrainingError(
-            f"the {what} sample weights have shape {array.shape}; one for each of the {rows} rows is needed"
-        )
+        raise TrainingError(f"{what} have shape {array.shape}; one for each of the {rows} rows is needed")
     bad = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
     if bad.size:
         raise TrainingError(
             f"the sample weight of row {bad[0] + 1} is {array[bad[0]]}; weights are finite and not negative"
         )
     if not np.any(array > 0):
-        raise TrainingError(f"all {what} sample weights are 0; at least one row must count")
+        raise TrainingError(f"all of {what} are 0; at least one row must count")
     return array
 
 
@@ -105,8 +104,12 @@ def check_targets(loss: Loss, rows: Mapping[str, Array], output: Type) -> None:
     Rows that do not count may hold anything; they are still there, so that the row that is named is the caller's.
     """
     counted = rows["weight"] > 0
-    y = rows["y"] if np.all(counted) else np.where(counted.reshape(-1, *(1,) * (rows["y"].ndim - 1)), rows["y"], 0)
-    loss.check_targets(y, output)
+    loss.check_targets(filled(rows["y"], counted), output)
+
+
+def filled(rows: Array, counted: Array) -> Array:
+    """Return rows with the first one that counts in the place of those that do not."""
+    return rows if np.all(counted) else rows[np.where(counted, np.arange(len(counted)), np.argmax(counted))]
 
 
 def check_categories(forward: Graph, rows: Mapping[str, Array], what: str) -> None:
@@ -120,9 +123,8 @@ def check_categories(forward: Graph, rows: Mapping[str, Array], what: str) -> No
     if not read:
         return
     counted = rows["weight"] > 0
-    filled = rows["x"] if np.all(counted) else rows["x"][np.where(counted, np.arange(len(counted)), np.argmax(counted))]
     graph = Graph((x,), read)
     try:
-        REFERENCE.run(graph, [filled])
+        REFERENCE.run(graph, [filled(rows["x"], counted)])
     except ExecutionError as error:
         raise TrainingError(f"the {what} X: {error}") from None

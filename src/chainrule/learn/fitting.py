@@ -15,7 +15,7 @@ from chainrule.errors import TrainingError
 from chainrule.graph import flatten
 from chainrule.learn.averaging import Average
 from chainrule.learn.callbacks import Callback, Callbacks, Every
-from chainrule.learn.checkpoints import Folder, Keeper, open_keeper
+from chainrule.learn.checkpoints import EVERY, Folder, Keeper, open_keeper
 from chainrule.learn.job import Job
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import SGD, Optimizer
@@ -57,7 +57,7 @@ def fit(
     progress: bool | Callable[[Report], None] = False,
     callbacks: Sequence[Callback | Every] = (),
     checkpoint: Folder | None = None,
-    checkpoint_every: float = 30.0,
+    checkpoint_every: float = EVERY,
     resume: bool = False,
 ) -> Run:
     """Train a network: θ⁽ᵗ⁺¹⁾ = θ⁽ᵗ⁾ − η_t ∇L, over batches of rows, for so many epochs.
@@ -176,7 +176,10 @@ def drive(job: Job, report: Callable[[Report], None], callbacks: Callbacks, keep
     with interruptible() as interrupted:
         while job.loop.status == "running":
             job.advance(seconds=SLICE_SECONDS, until=callbacks.next_step())
-            callbacks.call()
+            try:
+                callbacks.call()
+            except KeyboardInterrupt:  # a callback's own, or a second Ctrl-C: what was learned until then is kept
+                interrupted.set()
             since += 1
             if since >= spacing and most > 1:
                 since, begun = 0, monotonic()

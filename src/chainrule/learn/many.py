@@ -140,7 +140,7 @@ class _Family:
         steps = plan.epochs * -(-count // size)
         optimizer = self.optimizer.with_total(steps)
         given, schedules = schedules_in({k: v for k, v in entry.items() if k not in OWN}, steps)
-        known = with_schedules(self.own | optimizer.settings(), schedules)
+        known = with_schedules(self.own | optimizer.settings(), schedules, steps)
         numbers = changed_settings(known, given)
         dtype = training["x"].dtype
         timeline = Timeline(numbers, dtype, optimizer, schedules)

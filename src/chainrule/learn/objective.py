@@ -8,15 +8,21 @@ from typing import Any
 
 from chainrule import ops
 from chainrule.errors import TrainingError
+from chainrule.graph import Node
+from chainrule.graph.types import DTYPES
 from chainrule.learn.covering import cover_all, declared_parameters, is_untold
+from chainrule.learn.data import checked_weights, filled
 from chainrule.learn.projection import part
 from chainrule.learn.protocols import Covering, Penalty, Set
 from chainrule.nn import Lambda, Layer, Loss, Parameter, Scope, as_input, as_network, as_target, get_loss
+from chainrule.nn.layer import float_name
+from chainrule.nn.losses.base import dims
+from chainrule.nn.setting import NOT_NEGATIVE, Setting
 
 
 @dataclass(frozen=True, init=False)
 class Objective:
-    """F(θ) = (1/n) Σᵢ wᵢ · loss(yᵢ, network(xᵢ; θ)) + penalties, subject to constraints.
+    """F(θ) = (1/n) Σᵢ wᵢ · loss(yᵢ, network(xᵢ; θ)) + penalties, subject to constraints; the wᵢ scaled to mean 1.
 
     ``network`` is a layer or a function ``(parameters, x) -> output``; ``loss`` a name or a function ``loss(target,
     output)`` that gives one number a row. Called as ``objective(parameters, (X, y))`` it returns F as one number, and
@@ -90,7 +96,11 @@ class Objective:
         training: bool = False,
         key: Any = None,
     ) -> Any:
-        """Return F at the parameters on ``data``, which is (X, y) or (X, y, sample weights)."""
+        """Return F at the parameters on ``data``, which is (X, y) or (X, y, sample weights).
+
+        Raises TrainingError for targets that the loss cannot take and for weights that are no weights. Of traced data
+        (within ``cr.value_and_grad``) class numbers and shapes are checked, other values are not.
+        """
         total = self.data_loss(parameters, data, state=state, training=training, key=key)
         whole = self.on(data[0], parameters) if self.penalty else self
         for penalty in whole.penalty:
@@ -110,17 +120,22 @@ class Objective:
         x, y, weight = data if len(data) == 3 else (*data, None)
         x, y = as_input(x), as_target(y)
         if weight is not None:  # a row of weight 0 must not enter a sum: 0 · Inf is NaN, in the value and the gradient
-            weight = as_input(weight)
-            x, y = (_zero_where(weight == 0, rows) for rows in (x, y))
+            weight = _weights(weight, x)
+            both = isinstance(weight, Node) or isinstance(y, Node)
+            y = _zero_where(weight == 0, y) if both else filled(y, weight > 0)
+            x = _zero_where(weight == 0, x)
         scope = Scope(parameters, state=state, training=training, key=key)
-        losses = self.row_losses(scope, x, y)
-        return ops.mean(losses if weight is None else ops.where(weight == 0, 0.0, losses) * weight)
+        output = self.network.forward(scope, x)
+        losses = self.loss.rows(self.loss.watched(y, output) if isinstance(y, Node) else y, output)
+        if weight is None:
+            return ops.mean(losses)
+        return ops.sum_(ops.where(weight == 0, 0.0, losses) * weight) / ops.sum_(weight)
 
     def settings(self) -> dict[str, float]:
         """Return the numbers of penalties and constraints by full name."""
         named = [(f"penalty{i}", p.settings()) for i, p in enumerate(self.penalty, 1)]
         named += [(f"set{i}", s.settings()) for i, s in enumerate(self.subject_to, 1)]
-        return {f"{prefix}.{k}": v for prefix, inner in named for k, v in inner.items()}
+        return {f"{prefix}.{k}": _with_range(k, v) for prefix, inner in named for k, v in inner.items()}
 
     def __str__(self) -> str:
         minimized = " + ".join(["F(θ)", *(_formula(p) for p in self.penalty)])
@@ -162,6 +177,24 @@ def _described(title: str, member: Any) -> list[str]:
     """Return a member's lines in the printed objective: itself, and what it says of itself."""
     more = member.describe() if hasattr(member, "describe") else []
     return [f"  {title}{member}", *(f"{'':20}{line}" for line in more)]
+
+
+def _weights(weight: Any, x: Any) -> Any:
+    """Return sample weights, checked: arrays as ``fit`` does it, traced ones by their shape."""
+    if not isinstance(weight, Node):
+        return checked_weights(weight, x.shape[0], "the sample weights").astype(DTYPES[float_name(x)])
+    if weight.shape != x.shape[:1]:
+        raise TrainingError(
+            f"the sample weights have shape ({dims(weight)}); one for each of the {x.shape[0]} rows is needed"
+        )
+    return weight if weight.type.is_float else ops.cast(weight, dtype=float_name(x))
+
+
+def _with_range(name: str, value: float) -> float:
+    """Return a number of a penalty or set with its range: a λ or radius is not negative, whoever wrote the class."""
+    if isinstance(value, Setting) or name not in ("lambda", "radius"):
+        return value
+    return Setting(value, NOT_NEGATIVE)
 
 
 def _zero_where(left_out: Any, rows: Any) -> Any:

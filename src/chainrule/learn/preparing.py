@@ -83,7 +83,7 @@ def prepare(
         )
     given, schedules = schedules_in(settings, steps)
     more = {} if average is None else average.settings()
-    numbers = settings_of(objective, chosen, kind, given, treatment, schedules, more)
+    numbers = settings_of(objective, chosen, kind, given, treatment, schedules, more, steps)
     timeline = Timeline(numbers, dtype, chosen, schedules)
     within = get_executor(executor)
     found: Executor = within
@@ -152,10 +152,10 @@ def row_order(seed: int, count: int, shuffle: bool) -> RowOrder:
     return RowOrder(count, ops.fold(ops.key(seed), ops.stream("row order")) if shuffle else None)
 
 
-def require_count(value: Any, name: str) -> None:
+def require_count(value: Any, name: str, otherwise: str = "") -> None:
     """Refuse what is not a whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise TrainingError(f"{name} is {value!r}; it must be a whole number of at least 1")
+        raise TrainingError(f"{name} is {value!r}; it must be a whole number of at least 1{otherwise}")
 
 
 def _sizes(
@@ -168,7 +168,7 @@ def _sizes(
     """
     require_count(accumulate, "accumulate")
     if batch_size != "all":
-        require_count(batch_size, "batch_size (a number, or 'all')")
+        require_count(batch_size, "batch_size", ", or 'all'")
     if accumulate > 1:
         if batch_size == "all":
             raise TrainingError("accumulate adds up several batches, and batch_size='all' is the only one")

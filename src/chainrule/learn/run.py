@@ -131,8 +131,7 @@ class Run:
 
     def at(self, step: int) -> Moment:
         """Return the run as it was after so many steps, replayed to the same bits from the nearest snapshot."""
-        if not 0 <= step <= self.steps:
-            raise TrainingError(f"the run has {self.steps} steps; there is no step {step}")
+        self._require_step(step)
         place = bisect_right([loop.step for loop in self.snapshots], step) - 1
         loop = self.snapshots[place].snapshot()
         if self.method is not None and loop.step != step:
@@ -149,6 +148,12 @@ class Run:
             loop.step, loop.epoch, carry["parameters"], carry["state"], carry["optimizer"], carry.get("average")
         )
 
+    def _require_step(self, step: Any) -> None:
+        if isinstance(step, bool) or not isinstance(step, int | np.integer):
+            raise TrainingError(f"the step is {step!r}; a step is a whole number from 0 to {self.steps}")
+        if not 0 <= step <= self.steps:
+            raise TrainingError(f"the run has {self.steps} steps; there is no step {step}")
+
     @property
     def arrays(self) -> Mapping[str, Array]:
         """The settings that the run ended with, as its graphs take them."""
@@ -160,8 +165,7 @@ class Run:
         ``"learning_rate"`` is what the optimizer's schedule makes of it, a setting with a schedule what that says, and
         what a callback changed is as it was then.
         """
-        if not 0 <= step <= self.steps:
-            raise TrainingError(f"the run has {self.steps} steps; there is no step {step}")
+        self._require_step(step)
         return self.timeline.at(step)
 
     def save(self, path: str | PathLike[str]) -> None:

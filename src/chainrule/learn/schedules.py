@@ -15,6 +15,7 @@ import numpy as np
 from chainrule import ops
 from chainrule.errors import TrainingError
 from chainrule.nn.activations import choose
+from chainrule.nn.setting import AT_LEAST_ONE, FRACTION, NOT_NEGATIVE, POSITIVE, WITHIN_ONE, Range, Setting
 
 
 class Schedule(Protocol):
@@ -48,7 +49,7 @@ class Constant:
         _require_rate(self.learning_rate)
 
     def settings(self) -> dict[str, float]:
-        return {"learning_rate": self.learning_rate}
+        return {"learning_rate": Setting(self.learning_rate, POSITIVE)}
 
     def at(self, step: Any, settings: Mapping[str, Any]) -> Any:
         return settings["learning_rate"]
@@ -62,7 +63,16 @@ def _bad_rate(rate: Any) -> str:
 
 
 def _require_rate(rate: Any) -> None:
-    _require(bool(np.isfinite(rate)) and rate > 0, _bad_rate(rate))
+    _require(rate in POSITIVE, _bad_rate(rate))
+
+
+def _require_in(value: Any, within: Range, what: str) -> None:
+    _require(value in within, f"{what} is {value!r}; it must be {within}")
+
+
+def _require_steps(steps: Any, kind: str) -> None:
+    whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool) and bool(steps >= 1)
+    _require(whole, f"{kind}: steps is {steps!r}; it must be a whole number of at least 1")
 
 
 @dataclass(frozen=True)
@@ -75,14 +85,16 @@ class _Long:
 
     def __post_init__(self) -> None:
         _require_rate(self.learning_rate)
-        _require(self.steps is None or self.steps >= 1, f"{self.kind}: steps is {self.steps}; it must be at least 1")
+        if self.steps is not None:
+            _require_steps(self.steps, self.kind)
 
     def settings(self) -> dict[str, float]:
         _require(
             self.steps is not None,
             f"{self.kind}: steps is not set; give it, or use the schedule in cr.fit, which knows it",
         )
-        return {"learning_rate": self.learning_rate, f"{self.kind}_steps": float(self.steps or 0)}
+        length = Setting(self.steps or 0, AT_LEAST_ONE)
+        return {"learning_rate": Setting(self.learning_rate, POSITIVE), f"{self.kind}_steps": length}
 
     def progress(self, step: Any, settings: Mapping[str, Any]) -> Any:
         """Return min(t/T, 1)."""
@@ -102,8 +114,12 @@ class Cosine(_Long):
     final: float = 0.0
     kind: ClassVar[str] = "cosine"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_in(self.final, NOT_NEGATIVE, "cosine: final")
+
     def settings(self) -> dict[str, float]:
-        return {**super().settings(), "final_rate": self.final}
+        return {**super().settings(), "final_rate": Setting(self.final, NOT_NEGATIVE)}
 
     def at(self, step: Any, settings: Mapping[str, Any]) -> Any:
         start, final = settings["learning_rate"], settings["final_rate"]
@@ -123,10 +139,15 @@ class FlatCosine(_Long):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(0.0 <= self.flat < 1.0, f"flat_cosine: flat is {self.flat}; it must be at least 0 and less than 1")
+        _require_in(self.flat, FRACTION, "flat_cosine: flat")
+        _require_in(self.final, NOT_NEGATIVE, "flat_cosine: final")
 
     def settings(self) -> dict[str, float]:
-        return {**super().settings(), "flat_share": self.flat, "final_rate": self.final}
+        return {
+            **super().settings(),
+            "flat_share": Setting(self.flat, FRACTION),
+            "final_rate": Setting(self.final, NOT_NEGATIVE),
+        }
 
     def at(self, step: Any, settings: Mapping[str, Any]) -> Any:
         start, final, flat = settings["learning_rate"], settings["final_rate"], settings["flat_share"]
@@ -158,10 +179,10 @@ class Exponential(_Long):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(self.factor > 0, f"exponential: factor is {self.factor}; it must be greater than 0")
+        _require_in(self.factor, POSITIVE, "exponential: factor")
 
     def settings(self) -> dict[str, float]:
-        return {**super().settings(), "exponential_factor": self.factor}
+        return {**super().settings(), "exponential_factor": Setting(self.factor, POSITIVE)}
 
     def at(self, step: Any, settings: Mapping[str, Any]) -> Any:
         return settings["learning_rate"] * settings["exponential_factor"] ** (step / settings["exponential_steps"])
@@ -177,10 +198,12 @@ class Polynomial(_Long):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(self.power > 0, f"polynomial: power is {self.power}; it must be greater than 0")
+        _require_in(self.power, POSITIVE, "polynomial: power")
+        _require_in(self.final, NOT_NEGATIVE, "polynomial: final")
 
     def settings(self) -> dict[str, float]:
-        return {**super().settings(), "polynomial_power": self.power, "final_rate": self.final}
+        power = Setting(self.power, POSITIVE)
+        return {**super().settings(), "polynomial_power": power, "final_rate": Setting(self.final, NOT_NEGATIVE)}
 
     def at(self, step: Any, settings: Mapping[str, Any]) -> Any:
         start, final = settings["learning_rate"], settings["final_rate"]
@@ -202,13 +225,13 @@ class OneCycle(_Long):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(0.0 < self.rise < 1.0, f"one_cycle: rise is {self.rise}; it must be between 0 and 1")
+        _require_in(self.rise, WITHIN_ONE, "one_cycle: rise")
         for name, value in (("start", self.start), ("end", self.end)):
-            _require(value >= 1.0, f"one_cycle: {name} is {value}; it must be at least 1")
+            _require_in(value, AT_LEAST_ONE, f"one_cycle: {name}")
 
     def settings(self) -> dict[str, float]:
-        own = {"one_cycle_rise": self.rise, "one_cycle_start": self.start, "one_cycle_end": self.end}
-        return {**super().settings(), **own}
+        own = {"one_cycle_start": Setting(self.start, AT_LEAST_ONE), "one_cycle_end": Setting(self.end, AT_LEAST_ONE)}
+        return {**super().settings(), "one_cycle_rise": Setting(self.rise, WITHIN_ONE), **own}
 
     def at(self, step: Any, settings: Mapping[str, Any]) -> Any:
         total, peak = settings["one_cycle_steps"], settings["learning_rate"]
@@ -241,12 +264,13 @@ class Piecewise:
         for step, rate in self.boundaries.items():
             whole = isinstance(step, int | np.integer) and not isinstance(step, bool)
             _require(whole and step >= 1, f"piecewise: {step!r} is no step at which a rate could change")
-            _require(bool(np.isfinite(rate)) and rate >= 0, f"piecewise: the rate from step {step} on is {rate!r}")
+            _require_in(rate, NOT_NEGATIVE, f"piecewise: the rate from step {step} on")
 
     def settings(self) -> dict[str, float]:
-        found = {"learning_rate": self.learning_rate}
+        found: dict[str, float] = {"learning_rate": Setting(self.learning_rate, POSITIVE)}
         for number, step in enumerate(sorted(self.boundaries), 1):
-            found |= {f"piecewise{number}_step": float(step), f"piecewise{number}_rate": self.boundaries[step]}
+            found[f"piecewise{number}_step"] = Setting(step, AT_LEAST_ONE)
+            found[f"piecewise{number}_rate"] = Setting(self.boundaries[step], NOT_NEGATIVE)
         return found
 
     def at(self, step: Any, settings: Mapping[str, Any]) -> Any:
@@ -269,10 +293,10 @@ class Warmup:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "after", as_schedule(self.after))
-        _require(self.steps >= 1, f"warmup: steps is {self.steps}; it must be at least 1")
+        _require_steps(self.steps, "warmup")
 
     def settings(self) -> dict[str, float]:
-        return {**self.after.settings(), "warmup_steps": float(self.steps)}
+        return {**self.after.settings(), "warmup_steps": Setting(self.steps, AT_LEAST_ONE)}
 
     def at(self, step: Any, settings: Mapping[str, Any]) -> Any:
         return np.minimum((step + 1.0) / settings["warmup_steps"], 1.0) * self.after.at(step, settings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,19 @@ from chainrule.learn.optimizers import Optimizer
 from chainrule.learn.schedules import Constant, Schedule
 from chainrule.learn.treatment import EVEN, Treatment
 from chainrule.nn.function import FunctionNetwork
+from chainrule.nn.setting import Range, Setting, range_of
 
 Given = Mapping[str, Any]
+LOOKED_AT = 100
+"""A schedule is looked at in so many first steps, and in so many over the run, before it begins."""
 
 
 def schedules_in(given: Given | None, steps: int) -> tuple[dict[str, float], dict[str, Schedule]]:
     """Tell the numbers among the given settings from the schedules, whose length is that of the run if left open."""
     numbers: dict[str, float] = {}
     schedules: dict[str, Schedule] = {}
+    if not (given is None or isinstance(given, Mapping)):
+        raise TrainingError(f"settings is {given!r:.60}; it must be a mapping such as {{'learning_rate': 0.01}}")
     for name, value in (given or {}).items():
         if not (hasattr(value, "at") and hasattr(value, "settings")):
             numbers[name] = value
@@ -63,6 +67,7 @@ def settings_of(
     treatment: Treatment = EVEN,
     schedules: Mapping[str, Schedule] | None = None,
     more: Mapping[str, float] | None = None,
+    steps: int = 1,
 ) -> dict[str, float]:
     """Return all settings by name: a layer's, a penalty's, the optimizer's, a parameter's factors, a schedule's."""
     own = dict(objective.network.declare(kind).settings) if not isinstance(objective.network, FunctionNetwork) else {}
@@ -76,15 +81,31 @@ def settings_of(
                 "cr.nn.Sequential, which gives it a name of its own"
             )
         numbers |= part
-    return changed_settings(with_schedules(numbers, schedules or {}), given or {})
+    for name, value in numbers.items():
+        _in_range(name, value, value)
+    return changed_settings(with_schedules(numbers, schedules or {}, steps), given or {})
 
 
-def with_schedules(numbers: dict[str, float], schedules: Mapping[str, Schedule]) -> dict[str, float]:
+def with_schedules(numbers: dict[str, float], schedules: Mapping[str, Schedule], steps: int) -> dict[str, float]:
     """Return settings with the numbers of the schedules that some of them follow."""
     for name, schedule in schedules.items():
         _require_known(name, numbers)
-        numbers = numbers | {_full_name(name, key): value for key, value in schedule.settings().items()}
+        own, within = schedule.settings(), range_of(numbers[name])
+        height = Setting(own.get("learning_rate", numbers[name]), within)
+        _require_course(name, schedule, own, within, steps)
+        numbers = numbers | {_full_name(name, key): value for key, value in own.items()} | {name: height}
     return numbers
+
+
+def _require_course(name: str, schedule: Schedule, own: Mapping[str, float], within: Range, steps: int) -> None:
+    """Refuse a schedule that takes a setting out of its range, at the steps at which it is looked at."""
+    arrays = {key: np.asarray(value, np.float64) for key, value in own.items()}
+    for step in sorted({*range(min(steps, LOOKED_AT)), *np.linspace(0, steps - 1, LOOKED_AT).astype(int).tolist()}):
+        value = float(schedule.at(np.asarray(step, np.float64), arrays))
+        if value not in within:
+            raise TrainingError(
+                f"the setting {name!r} has a schedule that makes it {value:g} in step {step}; it must be {within}"
+            )
 
 
 def changed_settings(numbers: Mapping[str, float], given: Mapping[str, float]) -> dict[str, float]:
@@ -92,10 +113,15 @@ def changed_settings(numbers: Mapping[str, float], given: Mapping[str, float]) -
     numbers = dict(numbers)
     for name, value in given.items():
         _require_known(name, numbers)
-        if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value):
-            raise TrainingError(f"the setting {name!r} is {value!r}; it must be a finite number")
-        numbers[name] = float(value)
+        numbers[name] = Setting(_in_range(name, value, numbers[name]), range_of(numbers[name]))
     return numbers
+
+
+def _in_range(name: str, value: Any, place: float) -> float:
+    within = range_of(place)
+    if value not in within:
+        raise TrainingError(f"the setting {name!r} is {value!r}; it must be {within}")
+    return float(value)
 
 
 def _require_known(name: str, numbers: Mapping[str, float]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from chainrule.errors import TrainingError
 from chainrule.graph import flatten, leaf_names, unflatten
 from chainrule.nn.layer import Layer, Parameter, input_type
+from chainrule.nn.setting import NOT_NEGATIVE, Setting
 
 Tree = Any
 
@@ -57,8 +58,10 @@ class Treatment:
 
     def settings(self, decays: bool) -> dict[str, float]:
         """Return the factors by the names of their settings; those of the decay where the optimizer has one."""
-        found = {f"{name}.rate": factor for name, factor in self.rates.items()}
-        return found | ({f"{name}.decay": factor for name, factor in self.decays.items()} if decays else {})
+        found: dict[str, float] = {f"{name}.rate": Setting(factor, NOT_NEGATIVE) for name, factor in self.rates.items()}
+        if decays:
+            found |= {f"{name}.decay": Setting(factor, NOT_NEGATIVE) for name, factor in self.decays.items()}
+        return found
 
     def trained(self, parameters: Tree) -> Tree:
         """Return the parameters that are not frozen: all as they are, or those that are left, by name."""

@@ -117,5 +117,5 @@ def choose(table: Mapping[str, Any], name: Any, what: str) -> Any:
     if isinstance(name, str) and name in table:
         return table[name]
     near = get_close_matches(str(name), table, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise TraceError(f"there is no {what} {name!r}; {hint}There are: {', '.join(table)}")
+    hint = f"did you mean {near[0]!r}? There are" if near else "there are"
+    raise TraceError(f"there is no {what} {name!r}; {hint}: {', '.join(table)}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 from chainrule import ops
 from chainrule.errors import TypeMismatch
 from chainrule.nn.layer import Layer, float_name
 from chainrule.nn.scope import Scope
+from chainrule.nn.setting import FRACTION, Setting
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Dropout(Layer):
     label = "dropout"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.rate, Real) or not 0.0 <= self.rate < 1.0:
-            raise TypeMismatch(f"Dropout: rate is {self.rate!r}; it must be a number of at least 0 and less than 1")
+        if self.rate not in FRACTION:
+            raise TypeMismatch(f"Dropout: rate is {self.rate!r}; it must be {FRACTION}")
 
     def settings(self) -> Mapping[str, float]:
-        return {"rate": self.rate}
+        return {"rate": Setting(self.rate, FRACTION)}
 
     def forward(self, scope: Scope, x: Any) -> Any:
         if not scope.training:

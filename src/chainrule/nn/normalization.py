@@ -11,9 +11,10 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.errors import TypeMismatch
-from chainrule.graph import Type
+from chainrule.graph import Type, type_of_value
 from chainrule.nn.layer import Layer, Parameter, columns_of
 from chainrule.nn.scope import Scope
+from chainrule.nn.setting import SHARE, Setting
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class BatchNorm(Layer):
     whole_batch = True
 
     def __post_init__(self) -> None:
-        if not isinstance(self.momentum, Real) or not 0.0 < self.momentum <= 1.0:
-            raise TypeMismatch(f"BatchNorm: momentum is {self.momentum!r}; it must be a number over 0 and at most 1")
+        if self.momentum not in SHARE:
+            raise TypeMismatch(f"BatchNorm: momentum is {self.momentum!r}; it must be {SHARE}")
         if not isinstance(self.epsilon, Real) or not self.epsilon > 0.0:
             raise TypeMismatch(f"BatchNorm: epsilon is {self.epsilon!r}; it must be a number greater than 0")
 
@@ -46,7 +47,7 @@ class BatchNorm(Layer):
         return {"mean": np.zeros(columns), "variance": np.ones(columns)}
 
     def settings(self) -> Mapping[str, float]:
-        return {"momentum": self.momentum}
+        return {"momentum": Setting(self.momentum, SHARE)}
 
     def forward(self, scope: Scope, x: Any) -> Any:
         if scope.training:
@@ -97,6 +98,7 @@ class LayerNorm(Layer):
         return {"gain": Parameter((width,), "ones", role="gain"), "shift": Parameter((width,), "zeros", role="shift")}
 
     def forward(self, scope: Scope, x: Any) -> Any:
+        columns_of(type_of_value(x), "LayerNorm")
         away = x - ops.mean(x, axis=1, keepdims=True)
         normal = away / ops.sqrt(ops.mean(ops.square(away), axis=1, keepdims=True) + self.epsilon)
         return scope.name("out", normal * scope["gain"] + scope["shift"])

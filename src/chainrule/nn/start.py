@@ -11,6 +11,8 @@ from chainrule.errors import TraceError
 from chainrule.nn.layer import Layer, as_input
 
 Array = np.ndarray[Any, Any]
+ROUNDING = 16.0
+"""So many units in the last place of a layer's largest net input may be rounding: no unit is scaled up by them."""
 SAMPLED = 5
 """So many net inputs are mixed into each bias."""
 
@@ -52,11 +54,15 @@ def initialize_from_data(network: Layer, x: Any, seed: int = 0, biases: bool = T
         done.add(layer)
         weight, bias = f"{layer}weight", f"{layer}bias"
         net = values[f"{layer}net"] - parameters.get(bias, 0)
-        deviation = net.std(axis=0)
-        scale = np.where(deviation > 0, deviation, 1).astype(net.dtype)
+        deviation = (net - net[:1]).std(axis=0)  # of equal numbers exactly 0, whatever their size
+        rounding = ROUNDING * np.finfo(net.dtype).eps * np.max(np.abs(net))
+        moves = deviation > rounding
+        scale = np.where(moves, deviation, 1).astype(net.dtype)
         parameters[weight] = parameters[weight] / scale
         if biases and bias in parameters:
-            parameters[bias] = -_mixtures(net / scale, ops.fold(base, ops.stream(layer)))
+            # Less its own mixture a constant would be nothing but rounding, which the next layer would take for data.
+            mixed = -_mixtures(net / scale, ops.fold(base, ops.stream(layer)))
+            parameters[bias] = np.where(moves, mixed, parameters[bias])
 
 
 def _mixtures(net: Array, key: Any) -> Array:

@@ -106,8 +106,9 @@ def _checked_index(x: Any, low: Any, high: Any, layer: str, columns: tuple[int, 
                 if columns
                 else (f", value {at + 1} of what the layer reads,")
             )
+        who = layer if layer.startswith("the loss ") else f"the layer {layer!r}"
         raise ExecutionError(
-            f"the layer {layer!r} takes whole numbers from 0 to {last - first - 1}: {where} holds "
+            f"{who} takes whole numbers from 0 to {last - first - 1}: {where} holds "
             + ("no whole number" if value - first < NO_NUMBER else str(value - first))
         )
     return np.array(np.broadcast_to(x, np.shape(bad)))

@@ -21,6 +21,7 @@ from chainrule.learn.optimizers.base import (
     require_not_negative,
 )
 from chainrule.learn.schedules import as_schedule
+from chainrule.nn.setting import FRACTION, NOT_NEGATIVE, Setting
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,11 @@ class Adam(Optimizer):
         as_schedule(self.learning_rate)
         require_fraction(self.beta1, "beta1", type(self).__name__)
         require_fraction(self.beta2, "beta2", type(self).__name__)
+        require_not_negative(self.epsilon, "epsilon", type(self).__name__)
 
     def settings(self) -> dict[str, float]:
-        own = {"beta1": self.beta1, "beta2": self.beta2, "epsilon": self.epsilon}
-        return self.schedule.settings() | own
+        betas = {"beta1": Setting(self.beta1, FRACTION), "beta2": Setting(self.beta2, FRACTION)}
+        return self.schedule.settings() | betas | {"epsilon": Setting(self.epsilon, NOT_NEGATIVE)}
 
     def init(self, parameters: Tree) -> dict[str, Any]:
         zeros = tree_map(np.zeros_like, parameters)
@@ -84,7 +86,7 @@ class AdamW(Adam):
         require_not_negative(self.decay, "decay", "AdamW")
 
     def settings(self) -> dict[str, float]:
-        return super().settings() | {"decay": self.decay}
+        return super().settings() | {"decay": Setting(self.decay, NOT_NEGATIVE)}
 
     def update(self, gradient: Tree, state: Mapping[str, Any], parameters: Tree, settings: Mapping[str, Any]) -> Update:
         direction, spread, rate, after = self._moments(gradient, state, parameters, settings)

@@ -20,6 +20,7 @@ from chainrule.learn.optimizers.base import (
     require_positive,
 )
 from chainrule.learn.schedules import as_schedule
+from chainrule.nn.setting import FRACTION, POSITIVE, Setting
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ class RMSprop(Optimizer):
         require_fraction(self.momentum, "momentum", "RMSprop")
 
     def settings(self) -> dict[str, float]:
-        own = {"rho": self.rho, "epsilon": self.epsilon}
-        return self.schedule.settings() | own | ({"momentum": self.momentum} if self.momentum else {})
+        own = {"rho": Setting(self.rho, FRACTION), "epsilon": Setting(self.epsilon, POSITIVE)}
+        momentum = {"momentum": Setting(self.momentum, FRACTION)} if self.momentum else {}
+        return self.schedule.settings() | own | momentum
 
     def init(self, parameters: Tree) -> dict[str, Any]:
         kept = ("square", *(["mean"] if self.centered else []), *(["velocity"] if self.momentum else []))
@@ -90,7 +92,7 @@ class Adagrad(Optimizer):
         require_not_negative(self.initial, "initial", "Adagrad")
 
     def settings(self) -> dict[str, float]:
-        return self.schedule.settings() | {"epsilon": self.epsilon}
+        return self.schedule.settings() | {"epsilon": Setting(self.epsilon, POSITIVE)}
 
     def init(self, parameters: Tree) -> dict[str, Any]:
         return {"step": np.uint32(0), "square": tree_map(lambda p: np.full_like(p, self.initial), parameters)}

@@ -19,6 +19,7 @@ from chainrule.graph import Node, flatten, leaf_names, tree_map, unflatten
 from chainrule.graph.types import DTYPES
 from chainrule.learn.schedules import Schedule, as_schedule
 from chainrule.learn.treatment import EVEN, Treatment, own_decay
+from chainrule.nn.setting import FRACTION, NOT_NEGATIVE, POSITIVE, Range
 
 Tree = Any
 Update = tuple[Any, "Metric", dict[str, Any]]
@@ -155,17 +156,19 @@ def first(tree: Tree) -> Any:
 
 def require_fraction(value: float, name: str, optimizer: str) -> None:
     """Refuse a number that is not in [0, 1)."""
-    if not 0.0 <= value < 1.0:
-        raise TrainingError(f"{optimizer}: {name} is {value}; it must be at least 0 and less than 1")
+    _require(value, name, optimizer, FRACTION)
 
 
 def require_positive(value: float, name: str, optimizer: str) -> None:
     """Refuse a number that is not greater than 0."""
-    if not (value > 0.0 and np.isfinite(value)):
-        raise TrainingError(f"{optimizer}: {name} is {value}; it must be a number greater than 0")
+    _require(value, name, optimizer, POSITIVE)
 
 
 def require_not_negative(value: float, name: str, optimizer: str) -> None:
     """Refuse a number below 0."""
-    if not value >= 0.0:
-        raise TrainingError(f"{optimizer}: {name} is {value}; it must be at least 0")
+    _require(value, name, optimizer, NOT_NEGATIVE)
+
+
+def _require(value: Any, name: str, optimizer: str, within: Range) -> None:
+    if value not in within:
+        raise TrainingError(f"{optimizer}: {name} is {value!r}; it must be {within}")

@@ -14,6 +14,7 @@ from chainrule.errors import TrainingError
 from chainrule.graph import flatten, tree_map
 from chainrule.learn.optimizers.base import Optimizer, Tree, Update, require_positive
 from chainrule.learn.schedules import Schedule
+from chainrule.nn.setting import POSITIVE, Setting
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class _Clipped(Optimizer):
         if not isinstance(self.optimizer, Optimizer):
             raise TrainingError(f"{name} takes an optimizer first, not {self.optimizer!r}: {name}(Adam(0.001), 1.0)")
         require_positive(self.limit, "limit", name)
+        if not self.optimizer.has_steps:
+            raise TrainingError(
+                f"{name} clips the gradient of a step, and {type(self.optimizer).__name__} takes none by one gradient: "
+                "its search along a line needs the gradient as it is; leave the clipping out"
+            )
         inner = self.optimizer
         while isinstance(inner, _Clipped):
             if inner.setting == self.setting:
@@ -48,7 +54,7 @@ class _Clipped(Optimizer):
         return self.optimizer.schedule
 
     def settings(self) -> dict[str, float]:
-        return {**self.optimizer.settings(), self.setting: self.limit}
+        return {**self.optimizer.settings(), self.setting: Setting(self.limit, POSITIVE)}
 
     def with_total(self, steps: int) -> Optimizer:
         return replace(self, optimizer=self.optimizer.with_total(steps))

@@ -12,6 +12,7 @@ from chainrule.errors import TrainingError
 from chainrule.graph import tree_map
 from chainrule.learn.optimizers.base import Metric, Optimizer, Tree, Update, first, require_fraction
 from chainrule.learn.schedules import as_schedule
+from chainrule.nn.setting import FRACTION, Setting
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class SGD(Optimizer):
             raise TrainingError("SGD: nesterov looks ahead along the velocity, so it needs momentum, such as 0.9")
 
     def settings(self) -> dict[str, float]:
-        return self.schedule.settings() | ({"momentum": self.momentum} if self.momentum else {})
+        momentum = {"momentum": Setting(self.momentum, FRACTION)} if self.momentum else {}
+        return self.schedule.settings() | momentum
 
     def init(self, parameters: Tree) -> dict[str, Any]:
         state: dict[str, Any] = {"step": np.uint32(0)}

@@ -11,6 +11,7 @@ import numpy as np
 from chainrule.errors import TrainingError
 from chainrule.graph import flatten
 from chainrule.learn.optimizers.base import Optimizer, Tree, require_not_negative
+from chainrule.nn.setting import NOT_NEGATIVE, Setting
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class LBFGS(Optimizer):
         require_not_negative(self.tolerance, "tolerance", "LBFGS")
 
     def settings(self) -> dict[str, float]:
-        return {"tolerance": self.tolerance}
+        return {"tolerance": Setting(self.tolerance, NOT_NEGATIVE)}
 
     def with_total(self, steps: int) -> LBFGS:
         return self

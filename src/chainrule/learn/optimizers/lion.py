@@ -21,6 +21,7 @@ from chainrule.learn.optimizers.base import (
     require_not_negative,
 )
 from chainrule.learn.schedules import as_schedule
+from chainrule.nn.setting import FRACTION, NOT_NEGATIVE, Setting
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Lion(Optimizer):
         require_not_negative(self.decay, "decay", "Lion")
 
     def settings(self) -> dict[str, float]:
-        return self.schedule.settings() | {"beta1": self.beta1, "beta2": self.beta2, "decay": self.decay}
+        betas = {"beta1": Setting(self.beta1, FRACTION), "beta2": Setting(self.beta2, FRACTION)}
+        return self.schedule.settings() | betas | {"decay": Setting(self.decay, NOT_NEGATIVE)}
 
     def init(self, parameters: Tree) -> dict[str, Any]:
         return {"step": np.uint32(0), "mean": tree_map(np.zeros_like, parameters)}

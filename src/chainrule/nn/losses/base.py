@@ -16,7 +16,7 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.errors import TraceError, TrainingError, TypeMismatch
-from chainrule.graph import Type
+from chainrule.graph import Node, Type, type_of_value
 
 LossFunction = Callable[..., Any]
 
@@ -35,11 +35,17 @@ class Loss:
     classes: bool = False
 
     def rows(self, target: Any, output: Any) -> Any:
-        """Return the loss of each row."""
+        """Return the loss of each row; targets that are arrays, not traced, are checked first."""
+        if not isinstance(target, Node):
+            self.check_targets(np.asarray(target), type_of_value(output))
         return self.function(target, output, **self.numbers())
 
     def check_targets(self, target: np.ndarray[Any, Any], output: Type) -> None:
         """Raise TrainingError for targets that this loss cannot take, naming the row."""
+
+    def watched(self, target: Any, output: Any) -> Any:
+        """Return traced targets such that computing them fails where there is no such class."""
+        return target
 
     def numbers(self) -> dict[str, float]:
         """Return the numbers that make this loss what it is, such as δ."""

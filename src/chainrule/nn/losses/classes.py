@@ -13,6 +13,9 @@ from chainrule.graph import Type
 from chainrule.nn.layer import float_name
 from chainrule.nn.losses.base import Loss, aligned, dims, numbers_like, per_row, refuse_rows
 
+SUM_TOLERANCE = 0.02
+"""Shares of classes may have been rounded to two digits."""
+
 
 def binary_cross_entropy(target: Any, output: Any, smoothing: float = 0.0) -> Any:
     """Return −[t log σ(z) + (1 − t) log(1 − σ(z))] for a logit z, computed as log(1 + eᶻ) − t z.
@@ -64,7 +67,7 @@ def _columns(name: str, target: Any, output: Any) -> tuple[Any, Any]:
 
 def _margins(name: str, target: Any, output: Any) -> Any:
     """Return what is missing to a margin of 1: one number an output, or one a row where classes exclude each other."""
-    if target.ndim == 1 and output.ndim == 2 and output.shape[1] > 1:
+    if _are_exclusive(target, output):
         target, output = _columns(name, target, output)
         right = target > 0.5
         others = ops.max_(ops.where(right, -np.inf, output), axis=1)
@@ -114,8 +117,17 @@ class SoftmaxCrossEntropy(Loss):
     def check_targets(self, target: np.ndarray[Any, Any], output: Type) -> None:
         if target.ndim == 1:
             _check_numbers(self.name, target, output)
-        else:
-            refuse_rows(self.name, target, (target < 0) | (target > 1), "from 0 to 1")
+            return
+        refuse_rows(self.name, target, (target < 0) | (target > 1), "from 0 to 1")
+        if target.ndim == 2 and output.rank == 2 and target.shape[1] == output.shape[1]:
+            off = np.abs(np.sum(target, axis=1, dtype=np.float64) - 1.0) > SUM_TOLERANCE
+            refuse_rows(
+                self.name, target, off, "shares of classes, which sum to 1 in each row; where several classes can be "
+                "right at once the loss is binary_cross_entropy"
+            )  # fmt: skip
+
+    def watched(self, target: Any, output: Any) -> Any:
+        return _watched_numbers(self.name, target, output) if target.ndim == 1 else target
 
 
 @dataclass(frozen=True)
@@ -131,11 +143,14 @@ class Hinge(Loss):
     classes = True
 
     def check_targets(self, target: np.ndarray[Any, Any], output: Type) -> None:
-        if target.ndim == 1 and output.rank == 2 and output.shape[1] != 1:
+        if _are_exclusive(target, output):
             _check_numbers(self.name, target, output)
         else:
             hint = "the classes 0 and 1; of -1 and 1 make them so: (y + 1) // 2"
             refuse_rows(self.name, target, (target != 0) & (target != 1), hint)
+
+    def watched(self, target: Any, output: Any) -> Any:
+        return _watched_numbers(self.name, target, output) if _are_exclusive(target, output) else target
 
 
 @dataclass(frozen=True)
@@ -147,11 +162,38 @@ class SquaredHinge(Hinge):
     formula = "max(0, 1 − margin)²"
 
 
+def _are_exclusive(target: Any, output: Any) -> bool:
+    """Are targets numbers of classes of which one is right, each with an output of its own?"""
+    return bool(target.ndim == 1 and len(output.shape) == 2 and output.shape[1] > 1)
+
+
+def _watched_numbers(name: str, target: Any, output: Any) -> Any:
+    """Return class numbers, read from the list of those that there are: both executors stop at one that is not in it.
+
+    Without this a class that no output is for would be a row of zeros, and its loss 0.
+    """
+    if len(output.shape) != 2:
+        return target
+    classes = output.shape[1]
+    if target.type.is_float:
+        raise TrainingError(_no_numbers(name, target.type, classes))
+    number = ops.checked_index(
+        ops.cast(target, dtype="i64"), np.int64(0), np.int64(classes), layer=f"the loss {name}", columns=None
+    )
+    return ops.take(np.arange(classes), number)
+
+
+def _no_numbers(name: str, found: Any, classes: Any) -> str:
+    return (
+        f"{name} takes class numbers (integers 0 to {classes - 1}) or one column a class; "
+        f"the targets are {found}. Convert them: y.astype(int)"
+    )
+
+
 def _check_numbers(name: str, target: np.ndarray[Any, Any], output: Type) -> None:
-    classes = output.shape[-1]
+    if output.rank != 2:  # said by the loss itself
+        return
+    classes: Any = output.shape[1]
     if target.dtype.kind not in "iu":
-        raise TrainingError(
-            f"{name} takes class numbers (integers 0 to {classes} − 1) or one column a class; "
-            f"the targets are {target.dtype}. Convert them: y.astype(int)"
-        )
-    refuse_rows(name, target, (target < 0) | (target >= classes), f"0 to {classes} − 1")
+        raise TrainingError(_no_numbers(name, target.dtype, classes))
+    refuse_rows(name, target, (target < 0) | (target >= classes), f"0 to {classes - 1}")
