@@ -22,6 +22,7 @@ from chainrule.execute import Loop
 from chainrule.learn import Objective, Predictor, Run
 from chainrule.learn.callbacks import Callbacks
 from chainrule.learn.checkpoints import open_keeper
+from chainrule.learn.data import in_units_of_largest
 from chainrule.learn.fitting import Job, drive, prepare
 from chainrule.learn.progress import show_progress
 from chainrule.workflow.network import Head, build_objective, choose_head, encode_target
@@ -206,6 +207,8 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
                 f"a network cannot learn from {len(keep)} sample (n_samples={len(keep)}); give at least {least} rows "
                 "whose weight is not 0"
             )
+        if weight.max() >= 2**53:  # too large to be repetitions: only the ratios count, and sums must not overflow
+            weight = in_units_of_largest(weight)
         return (
             Rows(inputs, target, weight) if len(keep) == len(weight) else Rows(inputs[keep], target[keep], weight[keep])
         )

@@ -94,9 +94,15 @@ def optimizer(estimator: Any, chosen: Choices) -> Optimizer:
 
 
 def seed(random_state: Any) -> int:
-    """Return a seed: a whole number as it is, else one drawn from a RandomState, or from anywhere for None."""
+    """Return a seed: a whole number as it is, else one drawn from a RandomState, or from anywhere for None.
+
+    Raises:
+        TrainingError: a whole number outside 0, …, 2³² − 1, which is what NumPy's RandomState takes, or another value.
+    """
     if isinstance(random_state, WHOLE) and not isinstance(random_state, bool):
-        return int(random_state) % 2**32
+        if not 0 <= random_state < 2**32:
+            raise TrainingError(f"random_state is {random_state}; a seed is a whole number from 0 to 2**32 - 1")
+        return int(random_state)
     try:
         return int(check_random_state(random_state).randint(2**31 - 1))
     except ValueError as error:
