@@ -139,11 +139,11 @@ X = RNG.normal(size=(5, 4))
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        ([0, 1, 2, 3, 0], "softmax_cross_entropy: the target of row 4 is 3; targets must be 0 to 3 − 1"),
+        ([0, 1, 2, 3, 0], "softmax_cross_entropy: the target of row 4 is 3; targets must be 0 to 2"),
         ([0, -1, 2, 3, 0], "softmax_cross_entropy: the target of row 2 is -1"),
         (
             [0.0, 1.0, 2.0, 0.0, 0.0],
-            "takes class numbers (integers 0 to 3 − 1) or one column a class; the targets are float64",
+            "takes class numbers (integers 0 to 2) or one column a class; the targets are float64",
         ),
         (np.full((5, 3), 1.5), "the target of row 1 is [1.5 1.5 1.5]; targets must be from 0 to 1"),
     ],

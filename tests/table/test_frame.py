@@ -100,7 +100,7 @@ def test_pandas_column_names_that_are_numbers() -> None:
         (np.zeros((3, 2)), r"A NumPy array of shape \(3, 2\) has no column names"),
         (pl.DataFrame({"a": [1]}).lazy(), r"Give frame\.collect\(\)"),
         ({"a": [1, 2], "b": [1]}, "different lengths: 'a' 2 rows and 'b' 1 row"),
-        ({"a": 1}, "Column 'a' is a int"),
+        ({"a": 1}, "Column 'a' is an int"),
         ({"a": np.zeros((2, 3))}, r"Column 'a' is an array of shape \(2, 3\)"),
         ({"": [1]}, "Column 1 has an empty name"),
         ({"1": [1], 1: [2]}, "more than one column named '1'"),

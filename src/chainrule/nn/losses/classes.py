@@ -149,9 +149,10 @@ class SquaredHinge(Hinge):
 
 def _check_numbers(name: str, target: np.ndarray[Any, Any], output: Type) -> None:
     classes = output.shape[-1]
+    assert isinstance(classes, int)  # the first axis alone is of rows
     if target.dtype.kind not in "iu":
         raise TrainingError(
-            f"{name} takes class numbers (integers 0 to {classes} − 1) or one column a class; "
+            f"{name} takes class numbers (integers 0 to {classes - 1}) or one column a class; "
             f"the targets are {target.dtype}. Convert them: y.astype(int)"
         )
-    refuse_rows(name, target, (target < 0) | (target >= classes), f"0 to {classes} − 1")
+    refuse_rows(name, target, (target < 0) | (target >= classes), f"0 to {classes - 1}")
