@@ -227,6 +227,18 @@ def test_messages_show_values_as_python_does() -> None:
     assert model.predict(X).dtype == labels.dtype
 
 
+def test_settings_are_shown_as_python_does() -> None:
+    for given, message in (
+        ({"dropout": np.float64(2.0)}, r"dropout is 2\.0;"),
+        ({"hidden_layer_sizes": (np.int64(0),)}, "hidden_layer_sizes holds 0;"),
+        ({"learning_rate": np.float32(-1.0)}, r"learning_rate is -1\.0;"),
+        ({"epochs": np.int64(0)}, "epochs is 0;"),
+        ({"patience": np.int64(0)}, "patience is 0;"),
+    ):
+        with pytest.raises(TrainingError, match=message):
+            NetworkClassifier(**given).fit(X, Y)
+
+
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 MIXED = {"x": X[:, 0], "color": np.array(["red", "green", "blue"])[np.arange(ROWS) % 3]}
@@ -321,8 +333,8 @@ def test_settings_are_checked_at_fit(estimator: Any, given: dict[str, Any], mess
 
 
 def test_no_name_is_near_to_what_is_no_name() -> None:
-    with pytest.raises(ChainruleError, match="there is no activation None; There are"):
-        NetworkClassifier(epochs=2, activation=None).fit(X, Y)
+    with pytest.raises(ChainruleError, match="there is no schedule None; There are"):
+        cr.learn.get_schedule(None, 0.1)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("estimator", BOTH)

@@ -95,6 +95,7 @@ def test_pandas_column_names_that_are_numbers() -> None:
     ("data", "words"),
     [
         ([1, 2], "A list is not a table. Give a pandas, polars or Arrow table"),
+        (3, "An int is not a table"),
         (None, "A NoneType is not a table"),
         ("data.csv", "the path of a file to read_table"),
         (np.zeros((3, 2)), r"A NumPy array of shape \(3, 2\) has no column names"),

@@ -16,7 +16,7 @@ from chainrule.learn.optimizers import DEFAULT_RATES, LBFGS
 from chainrule.learn.preparing import require_count
 from chainrule.learn.schedules import SCHEDULES
 from chainrule.nn.activations import choose
-from chainrule.table.say import listing
+from chainrule.table.say import listing, say
 
 NUMBER = (int, float, np.integer, np.floating)
 WHOLE = (int, np.integer)
@@ -38,7 +38,7 @@ def choices(estimator: Any, rows: int, has_validation: bool) -> Choices:
     if has_validation and _is_auto(given["early_stopping"]):
         chosen = replace(chosen, early_stopping=True)
     if not isinstance(chosen.early_stopping, bool | np.bool_):
-        raise TrainingError(f"early_stopping is {chosen.early_stopping!r}; it is True, False or 'auto'")
+        raise TrainingError(f"early_stopping is {say(chosen.early_stopping)}; it is True, False or 'auto'")
     _require(chosen.dropout, "dropout", 0.0, 1.0, "a number of at least 0 and less than 1, or 'auto'")
     _require(chosen.weight_decay, "weight_decay", 0.0, np.inf, "a finite number of at least 0, or 'auto'")
     share = estimator.validation_fraction
@@ -47,14 +47,16 @@ def choices(estimator: Any, rows: int, has_validation: bool) -> Choices:
     _require_rate(chosen.learning_rate)
     if not isinstance(chosen.schedule, str):
         raise TrainingError(
-            f"schedule is {chosen.schedule!r}; it must be 'auto' or one of {listing(map(repr, SCHEDULES), 20)} (a "
+            f"schedule is {say(chosen.schedule)}; it must be 'auto' or one of {listing(map(repr, SCHEDULES), 20)} (a "
             "schedule as an object is given as learning_rate)"
         )
     choose(SCHEDULES, chosen.schedule, "schedule")
     if not isinstance(estimator.warm_start, bool | np.bool_):
-        raise TrainingError(f"warm_start is {estimator.warm_start!r}; it must be True or False")
+        raise TrainingError(f"warm_start is {say(estimator.warm_start)}; it must be True or False")
     if not isinstance(estimator.verbose, (np.bool_, *WHOLE)) or estimator.verbose < 0:
-        raise TrainingError(f"verbose is {estimator.verbose!r}; it must be a whole number of at least 0: 1 shows a bar")
+        raise TrainingError(
+            f"verbose is {say(estimator.verbose)}; it must be a whole number of at least 0: 1 shows a bar"
+        )
     if share == 0:
         raise TrainingError("validation_fraction is 0, so that no row would be watched; set early_stopping=False")
     return chosen
@@ -66,7 +68,7 @@ def _is_auto(value: Any) -> bool:
 
 def _require(value: Any, name: str, least: float, below: float, words: str) -> None:
     if isinstance(value, bool) or not isinstance(value, NUMBER) or not least <= value < below:
-        raise TrainingError(f"{name} is {value!r}; it must be {words}")
+        raise TrainingError(f"{name} is {say(value)}; it must be {words}")
 
 
 def _require_rate(rate: Any) -> None:
@@ -74,8 +76,8 @@ def _require_rate(rate: Any) -> None:
         return
     if isinstance(rate, bool) or not isinstance(rate, NUMBER) or not 0 < rate < np.inf:
         raise TrainingError(
-            f"learning_rate is {rate!r}; the learning rate must be a finite number greater than 0, a schedule such as "
-            "cr.learn.Cosine(0.01), or 'auto'"
+            f"learning_rate is {say(rate)}; the learning rate must be a finite number greater than 0, a schedule such "
+            "as cr.learn.Cosine(0.01), or 'auto'"
         )
 
 
@@ -92,7 +94,7 @@ def layers(sizes: Any) -> list[Any]:
         return list(sizes.layers)
     parts = [sizes] if isinstance(sizes, (nn.Layer, *WHOLE)) else sizes
     if not isinstance(parts, list | tuple | np.ndarray):
-        raise TrainingError(f"hidden_layer_sizes is {sizes!r}; give sizes such as (64, 32), layers, or 'auto'")
+        raise TrainingError(f"hidden_layer_sizes is {say(sizes)}; give sizes such as (64, 32), layers, or 'auto'")
     made: list[Any] = []
     for part in parts:
         if isinstance(part, nn.Layer):
@@ -100,7 +102,9 @@ def layers(sizes: Any) -> list[Any]:
         elif isinstance(part, WHOLE) and not isinstance(part, bool) and part >= 1:
             made.append(int(part))
         else:
-            raise TrainingError(f"hidden_layer_sizes holds {part!r}; it takes whole numbers of at least 1, and layers")
+            raise TrainingError(
+                f"hidden_layer_sizes holds {say(part)}; it takes whole numbers of at least 1, and layers"
+            )
     return made
 
 
@@ -168,6 +172,6 @@ def require_begun(estimator: Any, known: dict[str, Any]) -> None:
         now = getattr(estimator, name)
         if now is not value and repr(now) != repr(value):
             raise TrainingError(
-                f"{name} is {now!r}, and the training began with {value!r}; partial_fit goes on with the network and "
-                "the optimizer that it has. Set it back, or begin anew with fit or sklearn.base.clone(estimator)"
+                f"{name} is {say(now)}, and the training began with {say(value)}; partial_fit goes on with the network "
+                "and the optimizer that it has. Set it back, or begin anew with fit or sklearn.base.clone(estimator)"
             )

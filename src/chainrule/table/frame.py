@@ -91,8 +91,8 @@ def _frame(data: object, plain: str | None) -> pl.DataFrame:
             exported: Any = data
             return _well_named(pl.DataFrame(exported))
         raise TableError(
-            f"A {type(data).__name__} is not a table. Give a pandas, polars or Arrow table, a dict of columns, or the "
-            "path of a file to read_table."
+            f"{a_kind(data).replace('a', 'A', 1)} is not a table. Give a pandas, polars or Arrow table, a dict of "
+            "columns, or the path of a file to read_table."
         ) from None
     if frame.implementation.is_polars():
         return _well_named(frame.to_native())

@@ -77,4 +77,4 @@ def a_kind(value: object) -> str:
     ('an int', 'a str', 'a NoneType')
     """
     name = type(value).__name__
-    return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
+    return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"  # a UUID, a ufunc
