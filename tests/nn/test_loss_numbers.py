@@ -271,7 +271,7 @@ def test_targets_that_are_refused(loss: Any, y: Any, message: str) -> None:
 
 def test_class_numbers_of_hinge_are_checked() -> None:
     objective = cr.Objective(cr.nn.Sequential(cr.nn.Dense(3)), "hinge")
-    with pytest.raises(TrainingError, match="hinge: the target of row 2 is 3; targets must be 0 to 3 − 1"):
+    with pytest.raises(TrainingError, match="hinge: the target of row 2 is 3; targets must be 0 to 2"):
         cr.fit(objective, (np.ones((2, 2)), np.array([0, 3])), epochs=1)
     with pytest.raises(TrainingError, match=r"hinge takes class numbers .* the targets are float64"):
         cr.fit(objective, (np.ones((2, 2)), np.array([0.0, 1.0])), epochs=1)
