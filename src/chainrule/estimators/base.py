@@ -22,6 +22,7 @@ from chainrule.execute import Loop
 from chainrule.learn import Objective, Predictor, Run
 from chainrule.learn.callbacks import Callbacks
 from chainrule.learn.checkpoints import open_keeper
+from chainrule.learn.data import in_units_of_largest
 from chainrule.learn.fitting import Job, drive, prepare
 from chainrule.learn.progress import show_progress
 from chainrule.workflow.network import Head, build_objective, choose_head, encode_target
@@ -50,6 +51,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
     target_: Any
     run_: Run
     _carry: dict[str, Any] | None
+    _begun: dict[str, Any]
 
     def __init__(
         self,
@@ -148,7 +150,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
         hooks = Hooks(self, job.plan.epochs, data)
         self._train(job, hooks)
         self.chosen_ = chosen.to_dict()
-        self._seed, self._calls, self._carry = seed, 1, None
+        self._seed, self._calls, self._carry, self._begun = seed, 1, None, settings.begun(self)
         self._tell(self.run_.history)
         hooks.end(lambda: self._would_be(self.run_))
 
@@ -164,8 +166,9 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
             if self.schedule == "auto":  # nobody knows how many calls will follow
                 chosen = replace(chosen, schedule="constant")
             self.chosen_ = chosen.to_dict()
-            self._seed, self._calls = settings.seed(self.random_state), 0
+            self._seed, self._calls, self._begun = settings.seed(self.random_state), 0, settings.begun(self)
         else:
+            settings.require_begun(self, self._begun)
             self._fits(rows.y, classes)
         chosen = Choices(**self.chosen_)
         dtype = _dtype(chosen, len(rows)) if first else np.dtype(self.predictor_.arrays[0].dtype)
@@ -206,6 +209,8 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
                 f"a network cannot learn from {len(keep)} sample (n_samples={len(keep)}); give at least {least} rows "
                 "whose weight is not 0"
             )
+        if weight.max() >= 2**53:  # too large to be repetitions: only the ratios count, and sums must not overflow
+            weight = in_units_of_largest(weight)
         return (
             Rows(inputs, target, weight) if len(keep) == len(weight) else Rows(inputs[keep], target[keep], weight[keep])
         )
@@ -239,7 +244,10 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
     def _fits(self, y: Array, classes: Any = None) -> None:
         """Further rows of a target that is known: of the same classes, or a range that may grow."""
         if classes is not None and not np.array_equal(np.unique(classes), self.target_.classes):
-            raise TableError(f"classes are {np.unique(classes)}; in the first call they were {self.target_.classes}")
+            raise TableError(
+                f"classes are {np.unique(classes).tolist()}; in the first call they were "
+                f"{self.target_.classes.tolist()}"
+            )
         self.target_.encode(y)
         if self.target_.kind == "regression":
             self.target_ = self.target_.widened(y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,10 @@ from sklearn.utils.validation import check_is_fitted
 from chainrule.errors import TableError
 from chainrule.estimators.base import NetworkEstimator
 from chainrule.estimators.callbacks import with_callbacks
+from chainrule.estimators.settings import NUMBER
 from chainrule.estimators.targets import ClassTarget, read_labels
+from chainrule.learn.data import in_units_of_largest
+from chainrule.table.say import listing, say
 
 Array = np.ndarray[Any, Any]
 
@@ -199,7 +203,34 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             each[known] = weight.sum() / (known.sum() * totals[known])
             balanced: Array = weight * each[codes]
             return balanced
-        try:
-            return np.asarray(weight * compute_sample_weight(self.class_weight, y))
-        except ValueError as error:
-            raise TableError(f"class_weight: {error}") from None
+        of_class = self._of_each_class(y)
+        if of_class.max() * weight.max() >= 2**53:  # only the ratios count, and their product must not overflow
+            of_class, weight = in_units_of_largest(of_class), in_units_of_largest(weight)
+        return np.asarray(weight * of_class)
+
+    def _of_each_class(self, y: Array) -> Array:
+        """Return for each row the weight of its class; a class without one has 1.
+
+        Raises:
+            TableError: a weight that is no finite number of at least 0, or a class that there is not.
+        """
+        given = self.class_weight
+        if not isinstance(given, Mapping) or y.ndim != 1:
+            try:
+                return np.asarray(compute_sample_weight(given, y))
+            except (ValueError, TypeError) as error:
+                raise TableError(f"class_weight: {error}") from None
+        classes = self.target_.classes.tolist()
+        for label, value in given.items():
+            if isinstance(value, bool) or not isinstance(value, NUMBER) or not 0 <= value < np.inf:
+                raise TableError(
+                    f"class_weight[{say(label)}] is {say(value)}; a class's weight is a finite number of at least 0"
+                )
+            if label not in classes:
+                raise TableError(
+                    f"class_weight has the class {say(label)}, which y has not; the classes are {listing(classes, 20)}"
+                )
+        each = np.array([given.get(label, 1.0) for label in classes], np.float64)
+        if not each.any():
+            raise TableError("class_weight is 0 for every class; at least one class must count")
+        return np.asarray(each[self.target_.encode(y)])

@@ -17,6 +17,7 @@ from chainrule.errors import CellTypeError, TableError
 from chainrule.table import MatrixEncoder, TableEncoder, as_frame
 from chainrule.table.cells import as_numbers, kind_of
 from chainrule.table.csv_types import typed
+from chainrule.table.say import a_kind
 
 Array = np.ndarray[Any, Any]
 
@@ -69,13 +70,19 @@ def read_inputs(estimator: Any, x: Any, reset: bool) -> Any:
             than the estimator was fitted on; the message is scikit-learn's where that has one.
     """
     try:
-        if nw.dependencies.is_into_dataframe(x) or isinstance(x, nw.DataFrame):
-            native = nw.to_native(x, pass_through=True)
+        native = nw.to_native(x, pass_through=True)
+        if _is_table(native):
             found = as_frame(native)
-            if 0 in found.shape:
+            if found.width == 0:  # then a frame knows of no rows, which scikit-learn would name in the place of columns
+                height = len(native) if hasattr(native, "__len__") else 0
+                raise TableError(
+                    f"Found array with 0 feature(s) (shape=({height}, 0)) while a minimum of 1 is required."
+                )
+            if found.height == 0:
                 check_array(np.empty(found.shape), input_name="X")  # says it in scikit-learn's words
-            known = hasattr(native, "__dataframe__") or hasattr(validation, "nw")
-            validate_data(estimator, native if known else Names(found), reset=reset, skip_check_array=True)
+            named = native if nw.dependencies.is_into_dataframe(native) else found
+            known = hasattr(named, "__dataframe__") or hasattr(validation, "nw")
+            validate_data(estimator, named if known else Names(found), reset=reset, skip_check_array=True)
         else:
             found = _read_array(x)
             validate_data(estimator, np.broadcast_to(0.0, found.shape), reset=reset, skip_check_array=True)
@@ -84,6 +91,13 @@ def read_inputs(estimator: Any, x: Any, reset: bool) -> Any:
     except ValueError as error:
         raise TableError(str(error)) from None
     return found
+
+
+def _is_table(x: Any) -> bool:
+    """Is X a frame, or (as Arrow's batches and streams of batches, and lazy frames, are) a table by another name?"""
+    if nw.dependencies.is_into_dataframe(x) or nw.dependencies.is_polars_lazyframe(x):
+        return True
+    return hasattr(x, "schema") and (hasattr(x, "__arrow_c_stream__") or hasattr(x, "__arrow_c_array__"))
 
 
 class Names:
@@ -137,12 +151,22 @@ def _from_cells(array: Array) -> Any:
         if issubclass(kind, Mapping | list | tuple | set | np.ndarray | complex | bytes):
             row, column = next(place for place, cell in np.ndenumerate(array) if type(cell) is kind)
             raise CellTypeError(
-                f"X[{row}, {column}] is a {kind.__name__}; a cell's argument must be a string, a number, a truth value "
-                "or a date, or missing"
+                f"X[{row}, {column}] is {a_kind(array[row, column])}; a cell's argument must be a string, a number, a "
+                "truth value or a date, or missing"
             )
     if all(issubclass(kind, Real) or kind is type(None) for kind in kinds):
-        return np.array([[np.nan if cell is None else float(cell) for cell in row] for row in array])
+        return np.array([[_as_float(cell, i, j) for j, cell in enumerate(row)] for i, row in enumerate(array)])
     return _typed_frame(array)
+
+
+def _as_float(cell: Any, row: int, column: int) -> float:
+    try:
+        return np.nan if cell is None else float(cell)
+    except OverflowError:
+        raise TableError(
+            f"X[{row}, {column}] is beyond the largest float64, about 1.8e308. Correct this cell, or set it to NaN if "
+            "it is not known."
+        ) from None
 
 
 def _typed_frame(array: Array) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,8 @@ from scipy.sparse import issparse
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from chainrule.errors import TableError
+from chainrule.errors import CellTypeError, TableError
+from chainrule.table.say import a_kind, count, listing, say
 from chainrule.workflow.network import as_probabilities
 
 Array = np.ndarray[Any, Any]
@@ -28,8 +31,10 @@ def read_labels(y: Any) -> Array:
         array = np.asarray(y)
         if array.dtype.kind == "O":
             array = _of_one_kind(array)
-        elif array.dtype.kind == "f" and not np.all(np.isfinite(array)):
-            check_array(array, ensure_2d=False, allow_nd=True, input_name="y")
+        elif array.dtype.kind == "f":
+            _require_finite(array)
+        elif array.dtype.kind in "mM" and np.any(np.isnat(array)):
+            raise _no_label(int(np.flatnonzero(np.isnat(array))[0]))
         check_classification_targets(array)
         if type_of_target(array, input_name="y") == "multilabel-indicator":
             return array
@@ -46,11 +51,33 @@ def read_labels(y: Any) -> Array:
     return column
 
 
+def _no_label(row: int) -> TableError:
+    return TableError(f"y has no label in row {row + 1} (counted from 1). Leave such rows out.")
+
+
+def _require_finite(array: Array) -> None:
+    """Say in scikit-learn's words that y is NaN or infinite, and in which row."""
+    bad = np.argwhere(~np.isfinite(array))
+    if not len(bad):
+        return
+    try:
+        check_array(array, ensure_2d=False, allow_nd=True, input_name="y")
+    except ValueError as error:
+        at = f"y is {array[tuple(bad[0])]} in row {bad[0][0] + 1} (counted from 1); leave such rows out"
+        raise TableError(f"{error} {at}.") from None
+
+
+def _is_missing(cell: Any) -> bool:
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):  # pandas' NA has no truth value
+        return True
+    return isinstance(cell, (float, np.floating, Decimal)) and cell != cell
+
+
 def _of_one_kind(array: Array) -> Array:
     """Python values as labels: texts, or numbers, none of them missing."""
-    for row, cell in enumerate(array.flat):
-        if cell is None or cell != cell or type(cell).__name__ in ("NAType", "NaTType"):
-            raise TableError(f"y has no label in row {row + 1} (counted from 1). Leave such rows out.")
+    for place, cell in np.ndenumerate(array):
+        if _is_missing(cell):
+            raise _no_label(place[0])
     plain = np.array(array.tolist())
     if plain.dtype.kind == "U" and not all(isinstance(cell, str) for cell in array.flat):
         found = sorted({type(cell).__name__ for cell in array.flat})
@@ -59,17 +86,79 @@ def _of_one_kind(array: Array) -> Array:
 
 
 def read_numbers(y: Any) -> Array:
-    """Return numeric targets as float64, [n] or [n, outputs]; raise TableError where one is missing or infinite."""
+    """Return numeric targets as float64, [n] or [n, outputs].
+
+    Raises:
+        TableError: a missing or an infinite one; the message is scikit-learn's where that has one.
+        CellTypeError: dates, durations, truth values and complex numbers, which are no numbers to learn.
+    """
     if issparse(y):
         y = y.toarray()
+    plain = _plain_numbers(y)
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # the sum of the largest doubles is not looked at
-            array = check_array(y, dtype=np.float64, ensure_2d=False, ensure_min_features=0, input_name="y")
+            array = check_array(
+                plain, dtype=np.float64, ensure_all_finite=False, ensure_2d=False, ensure_min_features=0, input_name="y"
+            )
     except ValueError as error:
         raise TableError(str(error)) from None
     if array.ndim == 2 and array.shape[1] == 0:
         raise TableError(f"y has shape {array.shape}: it has no column")
+    _require_finite(array)
     return np.asarray(array)
+
+
+NOT_NUMBERS = {
+    "b": ("truth values", "Use NetworkClassifier, or y.astype(float)"),
+    "M": ("dates", "Subtract a first date and divide by a unit: (y - y.min()) / np.timedelta64(1, 'D')"),
+    "m": ("durations", "Divide them by a unit: y / np.timedelta64(1, 'D')"),
+    "c": ("complex numbers", "Complex data not supported: give two columns, np.column_stack([y.real, y.imag])"),
+}
+
+
+def _plain_numbers(y: Any) -> Any:
+    """Return y, NaN in the place of missing Python values; refuse what only looks like numbers, by its row."""
+    try:
+        array = np.asarray(y)
+    except ValueError:  # rows of different lengths: check_array says it
+        return y
+    if array.dtype.kind in NOT_NUMBERS:
+        raise _no_numbers(array.dtype.kind, "")
+    if array.dtype.kind != "O":
+        return y
+    numbers = np.full(array.shape, np.nan, dtype=object)
+    for place, cell in np.ndenumerate(array):
+        if _is_missing(cell):
+            continue
+        where = f" (row {place[0] + 1}, counted from 1, is {say(cell)})"
+        kind = next((kind for known, kind in KINDS if isinstance(cell, known)), "")
+        if kind:
+            raise _no_numbers(kind, where)
+        try:
+            numbers[place] = float(cell)
+        except OverflowError:
+            raise TableError(f"y is beyond the largest float64, about 1.8e308, in row {place[0] + 1}") from None
+        except TypeError:
+            raise CellTypeError(
+                f"y is {a_kind(cell)} in row {place[0] + 1} (counted from 1); it must be a number. A cell's argument "
+                "must be a string or a real number"
+            ) from None
+        except ValueError as error:
+            raise TableError(f"y: {error}{where}") from None
+    return numbers.astype(np.float64)
+
+
+KINDS: tuple[tuple[Any, str], ...] = (
+    ((bool, np.bool_), "b"),
+    ((datetime.date, np.datetime64), "M"),
+    ((datetime.timedelta, np.timedelta64), "m"),
+    ((complex, np.complexfloating), "c"),
+)
+
+
+def _no_numbers(kind: str, where: str) -> CellTypeError:
+    what, remedy = NOT_NUMBERS[kind]
+    return CellTypeError(f"y holds {what}{where}, and NetworkRegressor learns numbers. {remedy}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +178,13 @@ class ClassTarget:
             named = np.unique(np.asarray(classes))
             unknown = np.setdiff1d(found, named)
             if len(unknown):
-                raise TableError(f"y has the class {unknown[0]!r}, which is not among the given classes {named}")
+                raise TableError(
+                    f"y has the class {say(unknown[0])}, which is not among the given classes {listing(named, 20)}"
+                )
             found = named
         if len(found) < 2:
             raise TableError(
-                f"y has one class only, {found[0]!r}: there is nothing to learn. Give rows of at least two classes."
+                f"y has one class only, {say(found[0])}: there is nothing to learn. Give rows of at least two classes."
             )
         return cls("binary" if len(found) == 2 else "multiclass", found)
 
@@ -105,7 +196,9 @@ class ClassTarget:
         """Return class numbers, int64 [n], or a float matrix of 0 and 1."""
         if self.kind == "multilabel":
             if y.ndim != 2 or y.shape[1] != self.outputs:
-                raise TableError(f"y has shape {y.shape}; the estimator was fitted on {self.outputs} labels a row")
+                raise TableError(
+                    f"y has shape {y.shape}; the estimator was fitted on {count(self.outputs, 'label')} a row"
+                )
             return y.astype(np.float64)
         if y.ndim != 1:
             raise TableError(f"y has shape {y.shape}; the estimator was fitted on one class a row")
@@ -114,7 +207,7 @@ class ClassTarget:
         if len(strange):
             row = int(strange[0])
             raise TableError(
-                f"y is {y[row]!r} in row {row + 1} (counted from 1), a class that the estimator was not fitted on; "
+                f"y is {say(y[row])} in row {row + 1} (counted from 1), a class that the estimator was not fitted on; "
                 f"its classes are {self.classes.tolist()}"
             )
         return place.astype(np.int64)
@@ -173,7 +266,9 @@ class NumberTarget:
         """Return standardized numbers, [n, outputs]."""
         columns = y.reshape(len(y), -1)
         if columns.shape[1] != self.outputs:
-            raise TableError(f"y has shape {y.shape}; the estimator was fitted on {self.outputs} numbers a row")
+            raise TableError(
+                f"y has shape {y.shape}; the estimator was fitted on {count(self.outputs, 'number')} a row"
+            )
         with np.errstate(over="ignore"):
             z = (columns - self.mean) / self.std
         largest = float(np.finfo(np.float32).max) / 4  # far beyond the training range: finite, and a huge error

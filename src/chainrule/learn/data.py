@@ -88,8 +88,17 @@ def normalized(rows: Mapping[str, Array]) -> dict[str, Array]:
     """
     keep = rows["weight"] > 0
     kept = {k: v if np.all(keep) else v[keep] for k, v in rows.items()}
-    mean = np.mean(kept["weight"], dtype=np.float64)
-    return {**kept, "weight": (kept["weight"] / mean).astype(kept["x"].dtype)}
+    weight = in_units_of_largest(kept["weight"])
+    return {**kept, "weight": (weight / np.mean(weight)).astype(kept["x"].dtype)}
+
+
+def in_units_of_largest(weight: Array) -> Array:
+    """Return weights, float64, divided by a power of two so that the largest lies in [½, 1): their sum is then finite.
+
+    Of weights only the ratios count, and a power of two keeps these to the last bit.
+    """
+    array = np.asarray(weight, np.float64)
+    return np.asarray(np.ldexp(array, -np.frexp(array.max())[1]))
 
 
 def counted_rows(rows: Mapping[str, Array]) -> Array | None:

@@ -155,7 +155,8 @@ def row_order(seed: int, count: int, shuffle: bool) -> RowOrder:
 def require_count(value: Any, name: str, otherwise: str = "") -> None:
     """Refuse what is not a whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise TrainingError(f"{name} is {value!r}; it must be a whole number of at least 1{otherwise}")
+        shown = value.item() if isinstance(value, np.generic) else value
+        raise TrainingError(f"{name} is {shown!r}; it must be a whole number of at least 1{otherwise}")
 
 
 def _sizes(

@@ -116,6 +116,6 @@ def choose(table: Mapping[str, Any], name: Any, what: str) -> Any:
     """Look a name up; an unknown one is an error that lists what there is, and the nearest."""
     if isinstance(name, str) and name in table:
         return table[name]
-    near = get_close_matches(str(name), table, n=1)
+    near = get_close_matches(name, table, n=1) if isinstance(name, str) else []
     hint = f"did you mean {near[0]!r}? There are" if near else "there are"
     raise TraceError(f"there is no {what} {name!r}; {hint}: {', '.join(table)}")

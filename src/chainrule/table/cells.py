@@ -91,7 +91,7 @@ def as_numbers(column: pl.Series, was: str = "a number", source: str = "the tabl
     if kind in ("number", "boolean"):
         return _floats(column)
     if kind != "text":
-        raise _changed(column, was, KIND_NAMES[kind], source, 0)
+        raise _changed(column, was, _held(column, kind), source, 0)
     cells = without_missing(column.cast(pl.String))
     numbers = cells.cast(pl.Float64, strict=False)
     odd = strays(column)
@@ -123,7 +123,7 @@ def as_days(column: pl.Series, was: Literal["date", "duration"], source: str) ->
         )
         _all_read(column, cells, dates, "a date", source)
         return _days(dates)
-    raise _changed(column, f"a {was}", KIND_NAMES[kind], source, 0)
+    raise _changed(column, f"a {was}", _held(column, kind), source, 0)
 
 
 def as_truths(column: pl.Series, source: str) -> NDArray[np.float64]:
@@ -144,7 +144,7 @@ def as_truths(column: pl.Series, source: str) -> NDArray[np.float64]:
             raise _changed(column, "true or false", repr(column[int(odd[0])]), source, int(odd[0]))
         return numbers
     if kind != "text":
-        raise _changed(column, "true or false", KIND_NAMES[kind], source, 0)
+        raise _changed(column, "true or false", _held(column, kind), source, 0)
     cells = without_missing(column.cast(pl.String))
     words = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}
     truths = cells.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Float64)
@@ -160,6 +160,16 @@ def as_texts(column: pl.Series) -> pl.Series:
     if kind == "empty":
         return pl.Series(column.name, [None] * len(column), dtype=pl.String)
     return number_texts(column) if kind == "number" else column.cast(pl.String)
+
+
+def _held(column: pl.Series, kind: Kind) -> str:
+    """Return what a column holds, in words; of Python objects and bytes the type of the first."""
+    import polars as pl
+
+    if column.dtype not in (pl.Object, pl.Binary):
+        return KIND_NAMES[kind]
+    first = next(cell for cell in column.to_list() if cell is not None)
+    return f"values of type {type(first).__name__}"
 
 
 def _floats(column: pl.Series) -> NDArray[np.float64]:

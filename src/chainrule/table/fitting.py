@@ -19,7 +19,7 @@ from chainrule.table.recipes import (
     read_numbers,
     refuse_infinite,
 )
-from chainrule.table.say import count
+from chainrule.table.say import at_rows, count
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,10 +47,7 @@ def fit_column(
     """
     kind = kind_of(column)
     if kind == "other":
-        raise TableError(
-            f"{source}: column {column.name!r} holds {column.dtype}, which a network cannot read. Ignore the column, "
-            "or spread it over columns of single values."
-        )
+        raise _unreadable(column, source, rows)
     if kind == "empty":
         return "missing in every training row"
     if kind == "boolean":
@@ -61,6 +58,33 @@ def fit_column(
     if kind == "text":
         return _fit_levels(column, weight)
     return _fit_number(column, kind, source, rows, weight)
+
+
+REMEDIES = {
+    "complex": "Give its real and its imaginary parts as two columns",
+    "Period": "Make dates of it (column.dt.to_timestamp())",
+    "Interval": "Give the middle of each (pd.IntervalIndex(column).mid), or texts (column.astype(str))",
+    "bytes": "Make texts of it (column.str.decode('utf-8'))",
+}
+
+
+def _unreadable(column: pl.Series, source: str, rows: NDArray[np.int64] | None) -> TableError:
+    """Say what the cells are, and what to make of them."""
+    import polars as pl
+
+    if column.dtype not in (pl.Object, pl.Binary):
+        return TableError(
+            f"{source}: column {column.name!r} holds {column.dtype}, which a network cannot read. Ignore the column, "
+            "or spread it over columns of single values."
+        )
+    place, cell = next((place, cell) for place, cell in enumerate(column.to_list()) if cell is not None)
+    name = type(cell).__name__
+    what = {"complex": "complex numbers", "bytes": "bytes"}.get(name, f"values of type {name}")
+    remedy = REMEDIES.get(name, "Make numbers or texts of it (str(cell))")
+    return TableError(
+        f"{source}: column {column.name!r} holds {what} ({at_rows([place if rows is None else rows[place]])}, counted "
+        f"from 1, is {cell!r}), which a network cannot read. {remedy}, or leave the column out."
+    )
 
 
 def _only_missing(column: pl.Series, reason: str) -> Column | str:

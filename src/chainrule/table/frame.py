@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule.errors import TableError
-from chainrule.table.say import at_rows, count, did_you_mean, listing
+from chainrule.table.say import a_kind, at_rows, count, did_you_mean, listing
 
 if TYPE_CHECKING:
     import polars as pl
@@ -67,7 +67,7 @@ def _frame(data: object, plain: str | None) -> pl.DataFrame:
     if isinstance(data, pl.DataFrame):
         return _well_named(data)
     if isinstance(data, pl.LazyFrame):
-        raise TableError("This is a lazy polars frame, which holds no rows yet. Give frame.collect().")
+        raise _lazy("polars ")
     if isinstance(data, Mapping):
         return _well_named(_from_columns(data))
     if isinstance(data, np.ndarray):
@@ -78,6 +78,8 @@ def _frame(data: object, plain: str | None) -> pl.DataFrame:
 
     import narwhals as nw
 
+    if isinstance(data, nw.LazyFrame):
+        raise _lazy("")
     try:
         frame = nw.from_native(data, eager_only=True)  # type: ignore[call-overload]
     except nw.exceptions.DuplicateError:
@@ -85,11 +87,12 @@ def _frame(data: object, plain: str | None) -> pl.DataFrame:
         _checked(names)
         raise TableError("The table has columns of equal names. Give each column a name of its own.") from None
     except TypeError:
-        if hasattr(data, "__arrow_c_stream__"):
-            return _well_named(pl.DataFrame(data))
+        if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
+            exported: Any = data
+            return _well_named(pl.DataFrame(exported))
         raise TableError(
-            f"A {type(data).__name__} is not a table. Give a pandas, polars or Arrow table, a dict of columns, or the "
-            "path of a file to read_table."
+            f"{a_kind(data).replace('a', 'A', 1)} is not a table. Give a pandas, polars or Arrow table, a dict of "
+            "columns, or the path of a file to read_table."
         ) from None
     if frame.implementation.is_polars():
         return _well_named(frame.to_native())
@@ -100,6 +103,10 @@ def _frame(data: object, plain: str | None) -> pl.DataFrame:
     return pl.DataFrame(
         [_from_narwhals(column, name, as_text=name != plain) for name, column in zip(unique, columns, strict=True)]
     )
+
+
+def _lazy(kind: str) -> TableError:
+    return TableError(f"This is a lazy {kind}frame, which holds no rows yet. Give frame.collect().")
 
 
 def _well_named(frame: pl.DataFrame) -> pl.DataFrame:
@@ -156,8 +163,7 @@ def as_column(values: object, name: str = "target") -> pl.Series:
         column = nw.from_native(values, series_only=True)  # type: ignore[call-overload]
     except TypeError:
         raise TableError(
-            f"Column {name!r} is a {type(values).__name__}. Give a list, a one-dimensional array, or a column of a "
-            "table."
+            f"Column {name!r} is {a_kind(values)}. Give a list, a one-dimensional array, or a column of a table."
         ) from None
     own_name = str(column.name) if column.name not in (None, "") else name
     if column.implementation.is_pyarrow():
@@ -242,7 +248,7 @@ def from_cells(cells: Sequence[Any], name: str) -> pl.Series:
             kinds.setdefault(_kind(cell), row)
     if {"integer", "float"} == set(kinds):
         del kinds["integer"]
-        plain = [None if cell is None else float(cell) for cell in plain]
+        plain = _as_floats(plain, name)
     if len(kinds) > 1:
         said = listing(f"{kind} ({at_rows([row])}: {plain[row]!r})" for kind, row in kinds.items())
         raise TableError(f"Column {name!r} mixes {said}. Make all its cells of one kind.")
@@ -251,11 +257,26 @@ def from_cells(cells: Sequence[Any], name: str) -> pl.Series:
     try:
         return pl.Series(name, plain, dtype=types.get(kind))
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        if kind == "integer":  # beyond what polars counts with
+            return pl.Series(name, _as_floats(plain, name), dtype=pl.Float64)
         row = next(iter(kinds.values()), 0)
         raise TableError(
-            f"Column {name!r} holds cells that are no single values ({at_rows([row])} is a "
-            f"{type(plain[row]).__name__}). Give numbers, texts, booleans or dates."
+            f"Column {name!r} holds cells that are no single values ({at_rows([row])} is {a_kind(plain[row])}). Give "
+            "numbers, texts, booleans or dates."
         ) from None
+
+
+def _as_floats(cells: Sequence[Any], name: str) -> list[float | None]:
+    made: list[float | None] = []
+    for row, cell in enumerate(cells):
+        try:
+            made.append(None if cell is None else float(cell))
+        except OverflowError:
+            raise TableError(
+                f"Column {name!r} is beyond the largest float64, about 1.8e308, in {at_rows([row])} (counted from 1). "
+                "Correct this cell, or leave it empty if it is not known."
+            ) from None
+    return made
 
 
 def _plain(cell: Any) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 
 def listing(items: Iterable[object], limit: int = 8) -> str:
     """Return the items as an English list, shortened past `limit`.
@@ -56,3 +58,23 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return " Did you mean x?" or nothing."""
     near = nearest(name, names)
     return "" if near is None else f" Did you mean {near!r}?"
+
+
+def say(value: object) -> str:
+    """Return a value as Python writes it, without NumPy's name around it.
+
+    >>> import numpy as np
+    >>> say(np.str_("a")), say(np.int64(2)), say(0.5)
+    ("'a'", '2', '0.5')
+    """
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
+def a_kind(value: object) -> str:
+    """Return the name of a value's type with its article.
+
+    >>> a_kind(1), a_kind("x"), a_kind(None)
+    ('an int', 'a str', 'a NoneType')
+    """
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"  # a UUID, a ufunc
