@@ -64,6 +64,36 @@ def test_the_hard_form(name: str, limit: Any, minimum: float, multiplier: float,
         assert np.count_nonzero(run.parameters["weight"]) == 5
 
 
+def nesterov(rate: float, momentum: float = 0.9) -> cr.learn.SGD:
+    return cr.learn.SGD(rate, momentum=momentum, nesterov=True)
+
+
+BY_MULTIPLIERS: list[tuple[Any, Any, cr.learn.SGD, int]] = [
+    (ct.Lagrangian(0.5, damping=2.0), ct.AugmentedLagrangian(2.0), nesterov(0.05), 2500),
+    (ct.Lagrangian(0.002, damping=0.02), ct.AugmentedLagrangian(0.1), nesterov(0.2, 0.97), 5000),
+    (ct.Lagrangian(0.1, damping=0.2), ct.AugmentedLagrangian(0.02, growth=1.0), nesterov(0.2), 4000),
+    (ct.Lagrangian(0.001, damping=0.1), ct.AugmentedLagrangian(0.1, every=100), nesterov(0.2, 0.95), 6000),
+    (ct.Lagrangian(0.02, damping=1.0), ct.AugmentedLagrangian(1.0, every=100), nesterov(0.1), 6000),
+    (ct.Lagrangian(0.02, damping=0.2), ct.AugmentedLagrangian(0.2, every=50), nesterov(0.1), 1500),
+]
+
+
+@pytest.mark.parametrize("augmented", [False, True], ids=["plain", "augmented"])
+@pytest.mark.parametrize("place", range(len(TABLE)), ids=[f"{row[0]}, {row[1]}" for row in TABLE])
+def test_the_lagrangian_form(place: int, augmented: bool) -> None:
+    name, limit, minimum, multiplier = TABLE[place]
+    plain, other, optimizer, epochs = BY_MULTIPLIERS[place]
+    method = other if augmented else plain
+    objective = problem(name, subject_to=[limit])
+    run = cr.fit(objective, table(name), method=method, optimizer=optimizer, epochs=epochs, batch_size="all")
+    found = cr.optimality(run)
+    assert found.value == pytest.approx(minimum, rel=1e-5)
+    assert run.multipliers == {str(limit): pytest.approx(multiplier, rel=1e-3)}
+    assert list(found.multipliers.values()) == [pytest.approx(multiplier, rel=1e-3)]
+    assert found.level == "ε-optimal", found
+    assert found.primal[str(limit)] <= 1e-6
+
+
 SOFT = {ct.L2Ball: ct.SquaredL2, ct.L1Ball: ct.L1}
 
 

@@ -4,6 +4,7 @@ from chainrule.constrain.accelerated import AcceleratedProjection
 from chainrule.constrain.balls import GroupL2Ball, L1Ball, L2Ball, LInfBall, MaxNorm
 from chainrule.constrain.claims import Optimality, optimality
 from chainrule.constrain.elementwise import Box, Cardinality, NonNegative, Simplex
+from chainrule.constrain.forms import Form, Forms, compare_forms
 from chainrule.constrain.intersection import Intersection
 from chainrule.constrain.lagrangian import AugmentedLagrangian, Lagrangian
 from chainrule.constrain.limits import (
@@ -28,6 +29,8 @@ __all__ = [
     "Box",
     "Cardinality",
     "Expression",
+    "Form",
+    "Forms",
     "GroupL2",
     "GroupL2Ball",
     "Intersection",
@@ -47,6 +50,7 @@ __all__ = [
     "SpectralBall",
     "SquaredL2",
     "VectorSet",
+    "compare_forms",
     "constraint",
     "error_rate",
     "false_positive_rate",

@@ -81,18 +81,19 @@ class AugmentedLagrangian(MinMaxMethod):
 
     θ ← θ − η M⁻¹ [∇F + Σ λ̃ᵢ ∇gᵢ],  λ̃ᵢ = max(0, λᵢ + ρᵢ gᵢ);  ḡᵢ is the mean of gᵢ over the steps since λ last moved.
     Where the violation |max(ḡᵢ, −λᵢ/ρᵢ)| is over ``tolerance`` and has not fallen by a tenth, ρᵢ grows. The curvature
-    ρ∇g∇gᵀ makes solutions stable that have a duality gap, with ρ large enough. A step of gradient descent needs η below 2/(curvature of F +
-    ρ‖∇g‖²): where ρ grows too far for η, the run ends as non-finite or swings.
+    ρ∇g∇gᵀ makes solutions stable that have a duality gap, with ρ large enough. A step of gradient descent needs η below
+    2/(curvature of F + ρ‖∇g‖²): where ρ grows too far for η, the run ends as non-finite or swings.
 
     Args:
         penalty: the first ρ. A setting: ``"dual.penalty"``.
         growth: what ρ is multiplied with where the violation does not fall; at least 1. ``"dual.growth"``.
-        most: ρ grows no further than this. ``"dual.most"``.
+        most: ρ grows to at most so many times ``penalty``. ``"dual.most"``.
         every: so many steps of θ between two of λ. ``"dual.every"``.
         tolerance: a violation that ρ does not grow for, in the units of g. ``"dual.tolerance"``.
 
     The limits are those of ``Lagrangian``. With batches, λ̃ and ∇g are of one batch, and so is their noise: the mean of
-    λ̃∇g is not that of all rows. Use larger batches, or ``batch_size="all"``; ``Lagrangian(damping=0)`` has no such bias.
+    λ̃∇g is not that of all rows. Use larger batches, or ``batch_size="all"``; ``Lagrangian(damping=0)`` has no such
+    bias.
 
     Hestenes (1969); Powell (1969); for inequalities Rockafellar (1973); Nocedal and Wright (2006), algorithm 17.4.
     Departure: the inner problem is not solved to a tolerance, it gets ``every`` steps.
@@ -108,7 +109,7 @@ class AugmentedLagrangian(MinMaxMethod):
 
     penalty: float = 1.0
     growth: float = 1.2
-    most: float = 100.0
+    most: float = 10.0
     every: int = 20
     tolerance: float = 1e-4
 
@@ -116,7 +117,7 @@ class AugmentedLagrangian(MinMaxMethod):
         name = "AugmentedLagrangian"
         _require(name, "penalty", self.penalty, 0.0, strict=True)
         _require(name, "growth", self.growth, 1.0)
-        _require(name, "most", self.most, self.penalty)
+        _require(name, "most", self.most, 1.0)
         _require(name, "tolerance", self.tolerance, 0.0)
         if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
             raise TrainingError(f"{name}: every is {self.every!r}; it must be a whole number of at least 1")
@@ -138,7 +139,7 @@ class AugmentedLagrangian(MinMaxMethod):
 
     def damping_of(self, own: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
         """Return ρ of a limit."""
-        return ops.minimum(settings["dual.penalty"] * own["grown"], settings["dual.most"])
+        return settings["dual.penalty"] * own["grown"]
 
     def risen(self, own: Mapping[str, Any], values: Values, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return λ and ρ after a step: as they were, unless it is the last one before λ moves."""
@@ -152,11 +153,10 @@ class AugmentedLagrangian(MinMaxMethod):
         left = [ops.max_(ops.absolute(ops.maximum(g, -m / rho))) for m, g in pairs]
         worst = reduce(ops.maximum, left)
         slow = ops.logical_and(due, worst > ops.maximum(ENOUGH * own["worst"], settings["dual.tolerance"]))
-        below = own["grown"] * settings["dual.penalty"] < settings["dual.most"]
-        grown = where(ops.logical_and(slow, below), own["grown"] * settings["dual.growth"], own["grown"])
+        larger = ops.minimum(own["grown"] * settings["dual.growth"], settings["dual.most"])
         return {
             "multiplier": [where(due, raised(m, rho * g), m) for m, g in pairs],
-            "grown": grown,
+            "grown": where(slow, larger, own["grown"]),
             "pending": [where(due, 0.0, p) for p in pending],
             "steps": where(due, 0.0, steps),
             "worst": where(due, worst, own["worst"]),

@@ -20,31 +20,31 @@ class Expression:
     parts: tuple[tuple[float, Term], ...]
     constant: float = 0.0
 
-    def __add__(self, other: Any) -> Expression:
+    def __add__(self, other: Expression | float) -> Expression:
         if isinstance(other, Expression):
             return Expression((*self.parts, *other.parts), self.constant + other.constant)
         return replace(self, constant=self.constant + _number(other, "a sum"))
 
-    def __radd__(self, other: Any) -> Expression:
+    def __radd__(self, other: float) -> Expression:
         return self + other
 
-    def __mul__(self, factor: Any) -> Expression:
+    def __mul__(self, factor: float) -> Expression:
         factor = _number(factor, "a multiple")
         return Expression(tuple((factor * f, term) for f, term in self.parts), factor * self.constant)
 
-    def __rmul__(self, factor: Any) -> Expression:
+    def __rmul__(self, factor: float) -> Expression:
         return self * factor
 
-    def __truediv__(self, divisor: Any) -> Expression:
+    def __truediv__(self, divisor: float) -> Expression:
         return self * (1.0 / _number(divisor, "a quotient"))
 
     def __neg__(self) -> Expression:
         return self * -1.0
 
-    def __sub__(self, other: Any) -> Expression:
-        return self + (-1.0 * other)
+    def __sub__(self, other: Expression | float) -> Expression:
+        return self + (-other if isinstance(other, Expression) else -_number(other, "a difference"))
 
-    def __rsub__(self, other: Any) -> Expression:
+    def __rsub__(self, other: float) -> Expression:
         return -self + other
 
     def __abs__(self) -> Magnitude:

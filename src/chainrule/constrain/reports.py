@@ -53,7 +53,7 @@ class LimitValue:
         interval = "" if self.low is None else f", 95 % interval [{self.low:.4g}, {self.high:.4g}]"
         smooth = "" if self.smooth == self.value else f" by decisions ({self.smooth:.4g} by their smooth form)"
         kept = "holds" if self.holds else "does not hold"
-        return f"{self.limit}: {self.limit.expression} = {self.value:.4g}{smooth}{interval}; {self.rows} rows; {kept}"
+        return f"{self.limit}: {self.value:.4g}{smooth}{interval}; {self.rows} rows; it {kept}"
 
 
 def limit_values(run: Run, data: Any = None, *, groups: Mapping[str, Any] | None = None) -> list[LimitValue]:
@@ -65,7 +65,8 @@ def limit_values(run: Run, data: Any = None, *, groups: Mapping[str, Any] | None
         groups: the masks of these rows, as for ``cr.fit``.
 
     The interval of a rate is Wilson's (1927), with the effective number of rows (Σw)²/Σw²; those of sums and
-    differences over separate groups are put together as by Zou and Donner (2008). Of other means it is ±1.96 standard errors.
+    differences over separate groups are put together as by Zou and Donner (2008). Of other means it is ±1.96 standard
+    errors.
 
     >>> import numpy as np, chainrule as cr
     >>> from chainrule import constrain as ct

@@ -33,7 +33,7 @@ def group_columns(groups: Mapping[str, Any] | None, count: int, dtype: Any, what
         bad = np.flatnonzero(~np.isin(mask, (0, 1)))
         if bad.size:
             raise TrainingError(
-                f"{what}: the mask of {name!r} has {mask[bad[0]]!r} for row {bad[0] + 1}; give True or False: {right}"
+                f"{what}: the mask of {name!r} has {mask[bad[0]]} for row {bad[0] + 1}; give True or False: {right}"
             )
         found[PREFIX + name] = mask.astype(dtype)
     return found
