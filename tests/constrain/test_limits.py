@@ -266,16 +266,15 @@ def test_fairness_on_a_made_up_table() -> None:
         return float(np.mean((run.output(x)[:, 0] > 0) == y))
 
     free = cr.fit(logistic([]), (x, y), optimizer=SGD(0.5), epochs=500, batch_size="all")
-    assert gap(free, x, y, b) > 0.05, "without a limit the groups differ"
+    assert gap(free, x, y, b) > 0.2, "without a limit the groups differ"
     difference = ct.error_rate(group="b", sharpness=4.0) - ct.error_rate(group="a", sharpness=4.0)
     run = cr.fit(
-        logistic([abs(difference) <= 0.015]), (x, y), groups={"a": ~b, "b": b}, optimizer=SGD(0.2), epochs=6000,
-        method=ct.Lagrangian(0.1, damping=1.0), batch_size="all", validation=(held_x, held_y),
+        logistic([abs(difference) <= 0.005]), (x, y), groups={"a": ~b, "b": b}, optimizer=SGD(0.2), epochs=4000,
+        method=ct.Lagrangian(0.05, damping=1.0), batch_size="all", validation=(held_x, held_y),
         validation_groups={"a": ~held_b, "b": held_b},
     )  # fmt: skip
     found = cr.optimality(run)
     (training,), (held,) = found.limits, found.held_out
-    print(found, gap(free, x, y, b), accuracy(free, held_x, held_y), accuracy(run, held_x, held_y))
     assert abs(gap(run, x, y, b)) <= 0.02
     assert training.value == pytest.approx(gap(run, x, y, b))
     assert held.value == pytest.approx(gap(run, held_x, held_y, held_b))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
+from warnings import catch_warnings
 
 import numpy as np
 
@@ -174,10 +175,11 @@ class _Problem:
         run = self.run
         objective = Objective(run.objective.network, run.objective.loss, **parts)
         data = tuple(run.training[k] for k in ("x", "y", "weight"))
-        return fit(
-            objective, data, method=self.solver, parameters=parameters, frozen=sorted(run.treatment.frozen),
-            executor=run.executor.name,
-        )  # fmt: skip
+        with catch_warnings(action="ignore"):  # what there is to say of the network was said when the run was made
+            return fit(
+                objective, data, method=self.solver, parameters=parameters, frozen=sorted(run.treatment.frozen),
+                executor=run.executor.name,
+            )  # fmt: skip
 
     def hard(self, parameters: Any, start: str) -> Solved:
         run = self.solved(parameters, subject_to=[self.ball])
@@ -205,7 +207,7 @@ class _Problem:
             if np.isinf(high):
                 strength = max(4.0 * strength, first)
             elif low not in sizes:  # no λ has been too small yet: 0 is the last that is tried
-                strength = 0.25 * high if high > 1e-6 * first else 0.0
+                strength = 0.25 * high if high > 1e-2 * first else 0.0
             else:  # where the line through both sizes meets r, but not too near to either
                 share = (sizes[low] - self.limit) / (sizes[low] - sizes[high])
                 strength = low + float(np.clip(share, 0.05, 0.95)) * (high - low)

@@ -56,13 +56,6 @@ class Expression:
     def __ge__(self, limit: float) -> Limit:
         return Limit(self, _number(limit, ">=") - self.constant, ">=")
 
-    def __bool__(self) -> NoReturn:
-        raise TrainingError(
-            "a limit has one side: what stands between two numbers is two limits.\n"
-            "  wrong:  0.1 <= rate <= 0.2\n"
-            "  right:  rate >= 0.1, rate <= 0.2; or, about a middle, abs(rate - 0.15) <= 0.05"
-        )
-
     def __str__(self) -> str:
         text = ""
         for factor, term in self.parts:
@@ -138,6 +131,13 @@ class Limit:
         """Return g of each inequality, from the expression's value."""
         value = value - settings["middle"] if "middle" in settings else value
         return [sign * value - (-settings["limit"] if self.side == ">=" else settings["limit"]) for sign in self.signs]
+
+    def __bool__(self) -> NoReturn:
+        raise TrainingError(
+            "a limit has one side: what stands between two numbers is two limits.\n"
+            "  wrong:  0.1 <= rate <= 0.2\n"
+            "  right:  rate >= 0.1, rate <= 0.2; or, about a middle, abs(rate - 0.15) <= 0.05"
+        )
 
     def project(self, parameters: Any, metric: Any, settings: Any) -> NoReturn:
         raise TrainingError(
