@@ -235,6 +235,8 @@ def test_errors() -> None:
         ct.AugmentedLagrangian(every=0)
     with pytest.raises(TrainingError, match="a method such as Lagrangian is for"):
         cr.learn.fit_many(objective, (x, y), [{}], method=ct.Lagrangian())
+    with pytest.raises(TrainingError, match="LBFGS searches along a line"):
+        cr.fit(objective, (x, y), method=ct.Lagrangian(), optimizer=cr.learn.LBFGS())
     run = cr.fit(objective, (x, y), method=ct.Lagrangian(), optimizer=SGD(0.01), epochs=2)
     with pytest.raises(TrainingError, match="follows Σ λ∇g of its limits too"):
         cr.explain(run, of="weight[0, 0]", step=1)

@@ -1,4 +1,4 @@
-"""Limits on losses, rates and expressions of one's own: what they mean, groups, batches, reports, and what is refused."""
+"""Limits on losses, rates and expressions of one's own: their meaning, groups, batches, reports, and what is refused."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_two_sides_and_at_least() -> None:
 
 
 def test_an_expression_of_ones_own() -> None:
-    x, y, b = two_groups(200, 5)
+    x, y, _ = two_groups(200, 5)
 
     def per_row(parameters: Any, outputs: Any, data: Any) -> Any:
         return np.square(outputs[:, 0])

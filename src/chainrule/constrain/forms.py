@@ -1,4 +1,4 @@
-"""compare_forms: the hard, the soft and the Lagrangian form of one problem, from its solution and from the beginning."""
+"""compare_forms: the hard, the soft and the Lagrangian form of one problem, from its solution and cold."""
 
 from __future__ import annotations
 
@@ -93,7 +93,8 @@ def compare_forms(
     - hard: min F subject to R(θ) ≤ r, by projection;
     - soft: min F + λ̂ R(θ);
     - Lagrangian: max over λ ≥ 0 of q(λ) = min over θ of F + λ[R(θ) − r], whose slope is R(θ(λ)) − r: λ is where that
-      changes its sign. Where R(θ(λ)) jumps across r, no λ reaches the limit: a duality gap, or another branch of minima.
+      changes its sign. Where R(θ(λ)) jumps across r, no λ reaches the limit: a duality gap, or another
+      branch of minima.
 
     each from θ̂ and cold: from where the run began. A form agrees where F and R(θ) are those of the run.
 
@@ -145,7 +146,8 @@ class _Problem:
     @staticmethod
     def of(run: Run, found: Optimality, solver: AcceleratedProjection) -> _Problem:
         objective = run.objective
-        sets, penalties = objective.subject_to, objective.penalty
+        sets: tuple[Any, ...] = objective.subject_to
+        penalties: tuple[Any, ...] = objective.penalty
         if len(sets) == 1 and not penalties and getattr(sets[0], "per", "network") == "network":
             (ball,) = sets
             make = _penalty_of(ball)
@@ -163,8 +165,8 @@ class _Problem:
                 ball = replace(ball, cover=penalty.cover)
                 return _Problem(run, found, solver, ball, lambda s: replace(penalty, strength=s), strength, size)
         raise TrainingError(
-            "compare_forms: the problem must have one L2Ball, L1Ball or GroupL2Ball for the whole network and no penalty, "
-            "or one penalty (with R(θ) > 0) and no set: only of these is each form known"
+            "compare_forms: the problem must have one L2Ball, L1Ball or GroupL2Ball for the whole network and no "
+            "penalty, or one penalty (with R(θ) > 0) and no set: only of these is each form known"
         )
 
     def size(self, parameters: Any) -> float:
@@ -189,7 +191,7 @@ class _Problem:
         return self.solved(parameters, penalty=[self.make(self.multiplier)]), self.multiplier, ""
 
     def lagrangian(self, parameters: Any, start: str) -> Solved:
-        """Return the point at which q is largest: where its slope changes its sign; each θ(λ) starts where the last is."""
+        """Return the point at which q is largest: where its slope changes its sign; each θ(λ) starts at the last."""
         near = 1e-7 * self.limit
         low, high = 0.0, np.inf
         first = 1e-2 * max(self.found.scale, 1e-6)
