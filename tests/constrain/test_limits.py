@@ -1,4 +1,4 @@
-"""Limits on losses, rates and expressions of one's own: their meaning, groups, batches, reports, and what is refused."""
+"""Limits on losses, rates and one's own expressions: their meaning, groups, batches, reports, what is refused."""
 
 from __future__ import annotations
 

@@ -303,3 +303,24 @@ def test_the_soft_form_started_at_the_hard_solution_stays_there(network_run: Any
     run = cr.fit(soft, (x[:600], y[:600]), method=ct.AcceleratedProjection(1e-6), parameters=network_run.parameters)
     size = sum(np.sum(run.parameters[f"{n}.weight"] ** 2) for n in ("hidden1", "output"))
     assert size == pytest.approx(20.0, rel=1e-3)
+
+
+def test_the_lagrangian_form_of_a_network_comes_to_a_stationary_point(network_run: Any) -> None:
+    x, y = table("digits")
+    method, optimizer = ct.Lagrangian(0.002, damping=0.02), nesterov(0.1)
+    rows = x[:600], y[:600]
+    run = cr.fit(network_run.objective, rows, method=method, optimizer=optimizer, epochs=4000, batch_size="all")
+    found = cr.optimality(run)
+    assert found.level == "ε-KKT", found
+    assert found.value == pytest.approx(cr.optimality(network_run).value, rel=0.02)  # another minimum, about as low
+    (multiplier,) = run.multipliers.values()
+    assert list(found.multipliers.values()) == [pytest.approx(multiplier, rel=1e-4)]
+    assert multiplier == pytest.approx(0.03, rel=0.02)
+
+
+def test_the_three_forms_of_a_network_agree_locally_alone(network_run: Any) -> None:
+    forms = ct.compare_forms(network_run, solver=ct.AcceleratedProjection(1e-6))
+    assert forms.agree_here, forms
+    assert not forms.agree_everywhere, forms
+    assert "The three forms agree at the solution, and locally" in str(forms)
+    assert "the problem is not convex, and the forms agree locally alone" in str(forms)

@@ -100,8 +100,8 @@ def prepare(
     if method is not None:
         if not chosen.has_steps:
             raise TrainingError(
-                f"{type(chosen).__name__} searches along a line for a lower F, and {type(method).__name__} changes what "
-                "is minimized from step to step: use an optimizer with steps, such as cr.learn.Adam"
+                f"{type(chosen).__name__} searches along a line for a lower F, and {type(method).__name__} changes "
+                "what is minimized from step to step: use an optimizer with steps, such as cr.learn.Adam"
             )
         refuse_empty_groups(training)
         objective, multipliers, said = method.bind(
