@@ -64,6 +64,36 @@ def test_the_hard_form(name: str, limit: Any, minimum: float, multiplier: float,
         assert np.count_nonzero(run.parameters["weight"]) == 5
 
 
+def nesterov(rate: float, momentum: float = 0.9) -> cr.learn.SGD:
+    return cr.learn.SGD(rate, momentum=momentum, nesterov=True)
+
+
+BY_MULTIPLIERS: list[tuple[Any, Any, cr.learn.SGD, int]] = [
+    (ct.Lagrangian(0.5, damping=2.0), ct.AugmentedLagrangian(2.0), nesterov(0.05), 2500),
+    (ct.Lagrangian(0.002, damping=0.02), ct.AugmentedLagrangian(0.1), nesterov(0.2, 0.97), 5000),
+    (ct.Lagrangian(0.1, damping=0.2), ct.AugmentedLagrangian(0.02, growth=1.0), nesterov(0.2), 4000),
+    (ct.Lagrangian(0.001, damping=0.1), ct.AugmentedLagrangian(0.1, every=100), nesterov(0.2, 0.95), 6000),
+    (ct.Lagrangian(0.02, damping=1.0), ct.AugmentedLagrangian(1.0, every=100), nesterov(0.1), 6000),
+    (ct.Lagrangian(0.02, damping=0.2), ct.AugmentedLagrangian(0.2, every=50), nesterov(0.1), 1500),
+]
+
+
+@pytest.mark.parametrize("augmented", [False, True], ids=["plain", "augmented"])
+@pytest.mark.parametrize("place", range(len(TABLE)), ids=[f"{row[0]}, {row[1]}" for row in TABLE])
+def test_the_lagrangian_form(place: int, augmented: bool) -> None:
+    name, limit, minimum, multiplier = TABLE[place]
+    plain, other, optimizer, epochs = BY_MULTIPLIERS[place]
+    method = other if augmented else plain
+    objective = problem(name, subject_to=[limit])
+    run = cr.fit(objective, table(name), method=method, optimizer=optimizer, epochs=epochs, batch_size="all")
+    found = cr.optimality(run)
+    assert found.value == pytest.approx(minimum, rel=1e-5)
+    assert run.multipliers == {str(limit): pytest.approx(multiplier, rel=1e-3)}
+    assert list(found.multipliers.values()) == [pytest.approx(multiplier, rel=1e-3)]
+    assert found.level == "ε-optimal", found
+    assert found.primal[str(limit)] <= 1e-6
+
+
 SOFT = {ct.L2Ball: ct.SquaredL2, ct.L1Ball: ct.L1}
 
 
@@ -273,3 +303,24 @@ def test_the_soft_form_started_at_the_hard_solution_stays_there(network_run: Any
     run = cr.fit(soft, (x[:600], y[:600]), method=ct.AcceleratedProjection(1e-6), parameters=network_run.parameters)
     size = sum(np.sum(run.parameters[f"{n}.weight"] ** 2) for n in ("hidden1", "output"))
     assert size == pytest.approx(20.0, rel=1e-3)
+
+
+def test_the_lagrangian_form_of_a_network_comes_to_a_stationary_point(network_run: Any) -> None:
+    x, y = table("digits")
+    method, optimizer = ct.Lagrangian(0.002, damping=0.02), nesterov(0.1)
+    rows = x[:600], y[:600]
+    run = cr.fit(network_run.objective, rows, method=method, optimizer=optimizer, epochs=4000, batch_size="all")
+    found = cr.optimality(run)
+    assert found.level == "ε-KKT", found
+    assert found.value == pytest.approx(cr.optimality(network_run).value, rel=0.02)  # another minimum, about as low
+    (multiplier,) = run.multipliers.values()
+    assert list(found.multipliers.values()) == [pytest.approx(multiplier, rel=1e-4)]
+    assert multiplier == pytest.approx(0.03, rel=0.02)
+
+
+def test_the_three_forms_of_a_network_agree_locally_alone(network_run: Any) -> None:
+    forms = ct.compare_forms(network_run, solver=ct.AcceleratedProjection(1e-6))
+    assert forms.agree_here, forms
+    assert not forms.agree_everywhere, forms
+    assert "The three forms agree at the solution, and locally" in str(forms)
+    assert "the problem is not convex, and the forms agree locally alone" in str(forms)

@@ -4,22 +4,42 @@ from chainrule.constrain.accelerated import AcceleratedProjection
 from chainrule.constrain.balls import GroupL2Ball, L1Ball, L2Ball, LInfBall, MaxNorm
 from chainrule.constrain.claims import Optimality, optimality
 from chainrule.constrain.elementwise import Box, Cardinality, NonNegative, Simplex
+from chainrule.constrain.forms import Form, Forms, compare_forms
 from chainrule.constrain.intersection import Intersection
+from chainrule.constrain.lagrangian import AugmentedLagrangian, Lagrangian
+from chainrule.constrain.limits import (
+    Expression,
+    Limit,
+    constraint,
+    error_rate,
+    false_positive_rate,
+    mean_loss,
+    selection_rate,
+    true_positive_rate,
+)
 from chainrule.constrain.matrices import NuclearBall, SpectralBall
 from chainrule.constrain.penalties import L1, GroupL2, Penalties, SquaredL2
+from chainrule.constrain.reports import LimitValue, limit_values
 from chainrule.constrain.sets import NormalCone, VectorSet
 
 __all__ = [
     "L1",
     "AcceleratedProjection",
+    "AugmentedLagrangian",
     "Box",
     "Cardinality",
+    "Expression",
+    "Form",
+    "Forms",
     "GroupL2",
     "GroupL2Ball",
     "Intersection",
     "L1Ball",
     "L2Ball",
     "LInfBall",
+    "Lagrangian",
+    "Limit",
+    "LimitValue",
     "MaxNorm",
     "NonNegative",
     "NormalCone",
@@ -30,5 +50,13 @@ __all__ = [
     "SpectralBall",
     "SquaredL2",
     "VectorSet",
+    "compare_forms",
+    "constraint",
+    "error_rate",
+    "false_positive_rate",
+    "limit_values",
+    "mean_loss",
     "optimality",
+    "selection_rate",
+    "true_positive_rate",
 ]

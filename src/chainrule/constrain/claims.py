@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from chainrule.constrain.accelerated import LEAST_SHARE
+from chainrule.constrain.at_point import LimitAt, limit_at, over_rows
 from chainrule.constrain.gap import Gap, duality_gap, why_convex
+from chainrule.constrain.limits import Limit
+from chainrule.constrain.reports import LimitValue, held_out_values, history_of, values_of
 from chainrule.constrain.stationarity import Member, made_up, members_of, smallest_singular_value
 from chainrule.constrain.whole import Whole, length
 from chainrule.errors import TrainingError
 from chainrule.graph import flatten, tree_map
 from chainrule.learn import Metric, Objective, Run
 from chainrule.learn.data import make_rows, normalized
+from chainrule.learn.groups import group_columns
 from chainrule.learn.objective import part
+from chainrule.learn.protocols import MinMax
 from chainrule.learn.treatment import EVEN
 from chainrule.nn.function import FunctionNetwork
 
@@ -51,6 +57,14 @@ class Optimality:
     rows: int
     approximate: float | None = None
     """η, where a set without a normal cone was asked by ‖θ − Π(θ − η∇F)‖/η."""
+    trained: dict[str, Any] = field(default_factory=dict)
+    """λ as training left it, where a method of min and max carried it along."""
+    history: tuple[str, ...] = ()
+    """How λ and g went in training, a line for each limit."""
+    limits: tuple[LimitValue, ...] = ()
+    """What limits on losses and rates come to over these rows, decisions counted."""
+    held_out: tuple[LimitValue, ...] = ()
+    """The same over the run's validation rows."""
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -67,7 +81,12 @@ class Optimality:
             f", of which the loss is {self.data_loss:.10g}" if self.value != self.data_loss else ""
         ))  # fmt: skip
         for title, distance in self.primal.items():
-            lines.append(f"  primal           distance from {title}: {distance:.2g}")
+            what = f"[g]₊ of {title}" if title in map(str, (v.limit for v in self.limits)) else f"distance from {title}"
+            lines.append(f"  primal           {what}: {distance:.2g}")
+        for title, multiplier in self.trained.items():
+            given = multiplier if isinstance(multiplier, dict) else {"": multiplier}
+            lines.append(f"  dual             trained λ = {_numbers(given)}  ({title})")
+        lines += [f"  history          {line}" for line in self.history]
         for title, found in _grouped(self.multipliers).items():
             of = f", of {self.multiplier_of[title]}" if self.multiplier_of.get(title) else ""
             lines.append(f"  dual             best λ̂ = {_numbers(found)}{of}  ({title})")
@@ -89,6 +108,8 @@ class Optimality:
             lines.append(f"  convex           {self.because}; duality gap {bound}")
         else:
             lines.append(f"  not convex       {self.because}")
+        lines += [f"  limit            {value}" for value in self.limits]
+        lines += [f"  held out         {value}" for value in self.held_out]
         lines += [f"  note             {note}" for note in self.notes]
         return "\n".join(lines)
 
@@ -121,6 +142,7 @@ def optimality(
     *,
     parameters: Any = None,
     state: Any = None,
+    groups: Mapping[str, Any] | None = None,
     convex: bool = False,
     tolerance: float = 1e-4,
 ) -> Optimality:
@@ -134,6 +156,9 @@ def optimality(
       run began (of an objective: the initialization by seed 0); of a set of one's own without ``normal_cone``,
       ‖θ − Π(θ + ηd)‖/η in its place;
     - complementarity: max |λ̂ g| / |F|;
+    - limits on losses and rates are inequalities among these, by g and ∇g over all rows; g ≤ ε (1 + |r|) counts as
+      held, and of a run by ``Lagrangian`` or ``AugmentedLagrangian`` so does a distance of ε (1 + ‖θ‖) from a set. λ as
+      training left it stands beside λ̂: a difference exposes one that has not converged;
     - qualification: the smallest singular value of the active limits' Jacobian; near 0, multipliers mean nothing;
     - for a convex problem the duality gap, an upper bound of F(θ) − min F.
 
@@ -141,6 +166,7 @@ def optimality(
         subject: a run, or an objective with ``data`` and ``parameters``.
         data: ``(X, y)`` or ``(X, y, weights)``; of a run its training rows, where it is left out.
         parameters, state: of an objective, where to look.
+        groups: masks of the rows in ``data``, where a limit is on groups.
         convex: declares that F is convex in the parameters. A network of one dense layer with a loss of a name is seen
             to be. A problem that is not convex never exceeds ε-KKT.
         tolerance: ε, for relative residuals.
@@ -155,16 +181,24 @@ def optimality(
     >>> cr.optimality(run).level
     'ε-optimal'
     """
-    whole, trained, first = _whole(subject, data, parameters, state)
+    whole, trained, first = _whole(subject, data, parameters, state, groups)
+    by_multipliers = isinstance(subject, Run) and isinstance(subject.method, MinMax)
     value, gradient = whole.smooth(trained)
     value += whole.rough(trained)
     data_loss, slope = whole.data_loss(trained)
     scale = max(length(slope), LEAST_SHARE * length(whole.data_loss(first)[1]), 1e-300)
-    members = members_of(whole.objective, whole.settings)
+    members = [
+        replace(m, what=limit_at(m.what, m.settings, whole, trained, tolerance)) if isinstance(m.what, Limit)
+        else replace(m, active=tolerance if by_multipliers else None)
+        for m in members_of(whole.objective, whole.settings)
+    ]  # fmt: skip
     titles = _titles(members)
     primal = {t: _distance(m, trained) for m, t in zip(members, titles, strict=True) if m.is_set}
-    allowed = _allowed(subject, trained)
-    feasible = all(distance <= allowed for distance in primal.values())
+    allowed = tolerance * (1.0 + length(trained)) if by_multipliers else _allowed(subject, trained)
+    feasible = all(
+        primal[t] <= (m.what.active if isinstance(m.what, LimitAt) else allowed)
+        for m, t in zip(members, titles, strict=True) if m.is_set
+    )  # fmt: skip
     notes: list[str] = []
     multipliers: dict[str, float] = {}
     complementarity, qualification, eta = 0.0, None, None
@@ -182,6 +216,11 @@ def optimality(
         stationarity, eta = _by_projection(whole, trained, gradient)
         stationarity /= scale
         notes.append("a set has no normal_cone, so its multipliers are not known")
+    counted = values_of(whole.objective, *_point(whole, trained), whole.rows)
+    notes += [
+        f"the level speaks of the smooth form of {v.limit}; by decisions it does not hold"
+        for v in counted if not v.holds and v.smooth != v.value
+    ]  # fmt: skip
     is_convex, because = why_convex(whole.objective, convex)
     gap = Gap(float("inf"), "it was not asked")
     stationary = stationarity <= tolerance and complementarity <= tolerance
@@ -209,6 +248,10 @@ def optimality(
         gap=gap,
         rows=len(whole.rows["x"]),
         approximate=eta,
+        trained=dict(subject.multipliers) if isinstance(subject, Run) else {},
+        history=history_of(subject) if by_multipliers and isinstance(subject, Run) else (),
+        limits=tuple(counted),
+        held_out=tuple(held_out_values(subject, *_point(whole, trained)) if isinstance(subject, Run) else ()),
         notes=tuple(notes),
     )  # fmt: skip
 
@@ -228,32 +271,52 @@ def _doubled(tree: Any) -> Any:
     return tree_map(lambda v: np.asarray(v, np.float64) if np.asarray(v).dtype.kind == "f" else np.asarray(v), tree)
 
 
-def _whole(subject: Any, data: Any, parameters: Any, state: Any) -> tuple[Whole, Any, Any]:
+def _point(whole: Whole, trained: Any) -> tuple[Any, Any, Any]:
+    return whole.treatment.merged(whole.start, trained), whole.state, whole.settings
+
+
+def _whole(
+    subject: Any, data: Any, parameters: Any, state: Any, groups: Mapping[str, Any] | None
+) -> tuple[Whole, Any, Any]:
     """Return the objective over all rows in float64, the point, and the point of the beginning."""
     if isinstance(subject, Run):
         if parameters is not None or state is not None:
             raise TrainingError(
                 "a run has parameters of its own; for others: cr.optimality(run.objective, data, parameters=…)"
             )
-        rows = subject.training if data is None else normalized(make_rows(data, "training"))
+        if data is None and groups is not None:
+            raise TrainingError(
+                "optimality: groups are those of the rows in data, which is left out; a run knows its own"
+            )
+        rows = subject.training if data is None else _rows(data, groups)
         settings = {k: np.asarray(v, np.float64) for k, v in subject.timeline.at(subject.steps).items()}
         settings |= {k: np.asarray(v, np.float64) for k, v in _own_numbers(subject).items()}
-        objective, treatment = subject.objective, subject.treatment
+        objective, treatment = over_rows(subject.objective, rows), subject.treatment
         parameters, state, first = subject.parameters, subject.state, subject.at(0).parameters
     elif isinstance(subject, Objective):
         if data is None or parameters is None:
             raise TrainingError("an objective is looked at somewhere: cr.optimality(objective, (X, y), parameters=…)")
-        rows = normalized(make_rows(data, "training"))
-        objective, treatment, first = subject.on(rows["x"], parameters), EVEN, parameters
+        rows = _rows(data, groups)
+        objective, treatment, first = over_rows(subject.on(rows["x"], parameters), rows), EVEN, parameters
         if not isinstance(subject.network, FunctionNetwork):
             first = subject.network.initialize(rows["x"], seed=0)
         settings = {k: np.asarray(v, np.float64) for k, v in objective.settings().items()}
         state = state or {}
     else:
         raise TrainingError(f"optimality takes a run, or an objective with data and parameters, not {subject!r:.60}")
+    settings |= {
+        f"set{i}.{k}": np.asarray(v, np.float64)
+        for i, m in enumerate(objective.subject_to, 1) if isinstance(m, Limit)
+        for k, v in m.settings().items() if k.startswith("share")
+    }  # fmt: skip
     parameters, state, first = _doubled(parameters), _doubled(state), _doubled(first)
     whole = Whole(objective, parameters, state, settings, {k: _doubled(v) for k, v in rows.items()}, treatment)
     return whole, treatment.trained(parameters), treatment.trained(first)
+
+
+def _rows(data: Any, groups: Mapping[str, Any] | None) -> dict[str, Any]:
+    rows = make_rows(data, "training")
+    return normalized(rows | group_columns(groups, len(rows["x"]), rows["x"].dtype))
 
 
 def _own_numbers(run: Run) -> dict[str, float]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.constrain.limits import Limit
 from chainrule.constrain.selection import named_leaves, with_leaves
 from chainrule.constrain.stationarity import Member, made_up
 from chainrule.constrain.whole import Whole
@@ -53,7 +54,8 @@ def why_convex(objective: Objective, declared: bool) -> tuple[bool, str]:
     """Return whether a problem is convex, and why, or what is not."""
     for constraint in objective.subject_to:
         if not getattr(constraint, "convex", declared):
-            return False, f"{constraint} is not convex"
+            known = "is not known to be convex" if isinstance(constraint, Limit) else "is not convex"
+            return False, f"{constraint} {known}"
     if declared:
         return True, "declared by convex=True"
     for penalty in objective.penalty:

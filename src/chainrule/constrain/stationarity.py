@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.constrain.at_point import LimitAt
 from chainrule.constrain.balls import L2Ball
 from chainrule.constrain.selection import named_leaves
-from chainrule.constrain.sets import NormalCone
+from chainrule.constrain.sets import NormalCone, VectorSet
 from chainrule.constrain.solving import nonnegative_least_squares
 from chainrule.learn.objective import Objective, part
 from chainrule.learn.protocols import Proximal
@@ -28,9 +29,12 @@ class Member:
     title: str
     settings: Mapping[str, Any]
     is_set: bool
+    active: float | None = None
+    """How near a limit counts as reached, where that is not the set's own."""
 
     def normal(self, parameters: Any, direction: Named) -> NormalCone:
-        found: NormalCone = self.what.normal_cone(parameters, direction, self.settings)
+        more = {"active": self.active} if self.active is not None and isinstance(self.what, VectorSet) else {}
+        found: NormalCone = self.what.normal_cone(parameters, direction, self.settings, **more)
         return found
 
 
@@ -65,12 +69,12 @@ def made_up(members: list[Member], parameters: Any, gradient: Any) -> Split:
     """Return the nearest sum of normals and subgradients to −∇F.
 
     min ‖−∇F − Σ n_k‖ over n_k in each member's cone, member by member, until nothing changes: a convex problem in
-    blocks, whose minimum that reaches. L2 balls that meet each other have one ray each, and are found at once by
-    nonnegative least squares.
+    blocks, whose minimum that reaches. L2 balls and limits on functions, which are rays, are found at once by
+    nonnegative least squares where several meet.
     """
     wanted = {name: -np.asarray(g, np.float64) for name, g in named_leaves(gradient).items()}
     size = float(np.sqrt(sum(np.sum(np.square(v)) for v in wanted.values())))
-    rays = [i for i, m in enumerate(members) if isinstance(m.what, L2Ball)]
+    rays = [i for i, m in enumerate(members) if isinstance(m.what, L2Ball | LimitAt)]
     parts: list[NormalCone] = [NormalCone({}, {}) for _ in members]
     for _ in range(MOST_SWEEPS):
         change = 0.0
@@ -141,7 +145,12 @@ def _balls_at_once(
 
 
 def limit_gradients(member: Member, cone: NormalCone) -> list[tuple[str, Named]]:
-    """Return the gradient of each limit that has a multiplier over 0: its normal, divided by the multiplier."""
+    """Return the gradient of each limit that has a multiplier over 0: its normal, divided by the multiplier.
+
+    Of a limit on a function, those of all its inequalities that are active.
+    """
+    if isinstance(member.what, LimitAt):
+        return member.what.gradients()
     active = [label for label, m in cone.multipliers.items() if m > 0.0]
     if not active:
         return []

@@ -28,7 +28,7 @@ from chainrule.learn import (
 )
 from chainrule.learn.optimizers import clip_share, move, rated
 from chainrule.learn.projection import project
-from chainrule.learn.protocols import Proximal
+from chainrule.learn.protocols import MinMax, Proximal
 from chainrule.learn.treatment import EVEN, own_decay
 from chainrule.nn.function import FunctionNetwork
 
@@ -41,6 +41,11 @@ def explain_update(scene: Scene, what: Asked, optimizer: Optimizer, slope: float
 
     Optimizers that are known here say which part comes from which gradient; of any other the result alone is told.
     """
+    if scene.run is not None and isinstance(scene.run.method, MinMax):
+        raise TrainingError(
+            f"a step of this run follows Σ λ∇g of its limits too, by {type(scene.run.method).__name__}, which is not "
+            "yet explained; ask for the gradient of the loss alone (rows=[…])"
+        )
     if not optimizer.has_steps:
         raise TrainingError(
             f"{type(optimizer).__name__} searches along a line: its step is no update of one gradient that could be "

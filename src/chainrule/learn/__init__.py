@@ -22,7 +22,7 @@ from chainrule.learn.optimizers import (
 )
 from chainrule.learn.predictor import Predictor
 from chainrule.learn.progress import Report
-from chainrule.learn.protocols import Covering, Method, Penalty, Proximal, Set
+from chainrule.learn.protocols import Covering, Method, MinMax, Multipliers, Penalty, Proximal, Set
 from chainrule.learn.run import Moment, Run
 from chainrule.learn.schedules import (
     SCHEDULES,
@@ -62,7 +62,9 @@ __all__ = [
     "Lion",
     "Method",
     "Metric",
+    "MinMax",
     "Moment",
+    "Multipliers",
     "Objective",
     "OneCycle",
     "Optimizer",

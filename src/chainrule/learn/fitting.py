@@ -21,7 +21,7 @@ from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import SGD, Optimizer
 from chainrule.learn.preparing import prepare, row_order
 from chainrule.learn.progress import Progress, Report, show_progress
-from chainrule.learn.protocols import Method
+from chainrule.learn.protocols import Method, MinMax
 from chainrule.learn.run import Run
 
 SLICE_SECONDS = 0.05
@@ -38,11 +38,13 @@ def fit(
     data: Any,
     *,
     optimizer: Optimizer | None = None,
-    method: Method | None = None,
+    method: Method | MinMax | None = None,
     epochs: int = 100,
     batch_size: int | str | None = None,
     accumulate: int = 1,
     validation: Any = None,
+    groups: Mapping[str, Any] | None = None,
+    validation_groups: Mapping[str, Any] | None = None,
     patience: int | None = None,
     seed: int = 0,
     parameters: Any = None,
@@ -68,12 +70,15 @@ def fit(
         optimizer: ``cr.learn.SGD``, ``Adam`` (the default, η = 0.001), ``AdamW``, ``RMSprop``, ``Adagrad``, ``Lion``;
             ``LBFGS`` searches along lines, one step an epoch; ``ClipNorm(Adam(0.001), 1.0)`` and ``ClipValue`` clip
             the gradient.
-        method: in the place of an optimizer: how the problem is solved as a whole, such as
-            ``cr.constrain.AcceleratedProjection()``.
+        method: how constraints are held where that is not by projection: ``cr.constrain.Lagrangian()`` and
+            ``AugmentedLagrangian()``, beside the optimizer; or, in the place of an optimizer, how the problem is
+            solved as a whole, such as ``cr.constrain.AcceleratedProjection()``.
         epochs: how often every row is used.
         batch_size: rows for each step, or ``"all"``; 32 where nothing is said, all for ``LBFGS``.
         accumulate: add up the sums of so many batches before each step: the step of one larger batch, in less memory.
         validation: rows that are only looked at, ``(Xv, yv)``; their loss is in the history, one entry an epoch.
+        groups: masks of rows by name, ``{"a": mask}``, for limits such as ``cr.constrain.mean_loss(group="a") <= 0.1``.
+        validation_groups: the same of the validation rows, for what ``cr.optimality`` says of limits there.
         patience: stop when the validation loss has not fallen for so many epochs; the best parameters are restored.
         seed: of the initialization, of the row order and of dropout. Same seed, same bits.
         parameters: first values, ``{"hidden1.weight": W, …}``; those left out start at random.
@@ -111,7 +116,8 @@ def fit(
     """
     if not isinstance(objective, Objective):
         raise TrainingError("fit takes an objective first: cr.fit(cr.Objective(network, loss='squared_error'), (X, y))")
-    if method is not None:
+    whole = method is not None and not isinstance(method, MinMax)
+    if whole:
         _refuse_beside_a_method(method, {
             "optimizer": optimizer is not None, "epochs": epochs != 100, "batch_size": batch_size not in (None, "all"),
             "accumulate": accumulate != 1, "validation": validation is not None, "patience": patience is not None,
@@ -138,8 +144,11 @@ def fit(
         shuffle=shuffle,
         tile_rows=tile_rows,
         executor=executor,
+        method=method if isinstance(method, MinMax) else None,
+        groups=groups,
+        validation_groups=validation_groups,
     )
-    if method is not None:
+    if method is not None and not isinstance(method, MinMax):
         with _listener(progress, job) as report:
             method.solve(job, report)
         return replace(job.result(), method=method)
@@ -151,7 +160,7 @@ def fit(
             drive(job, report, watching, keeper)
     finally:
         keeper.close()
-    return job.result()
+    return replace(job.result(), method=method)
 
 
 def _refuse_beside_a_method(method: Any, given: Mapping[str, bool]) -> None:

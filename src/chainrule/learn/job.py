@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 from chainrule.execute import Executor, Loop, Plan, Program
@@ -11,6 +12,7 @@ from chainrule.learn.averaging import Average
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import Optimizer
 from chainrule.learn.progress import Report
+from chainrule.learn.protocols import Multipliers
 from chainrule.learn.run import Run
 from chainrule.learn.timeline import Timeline
 from chainrule.learn.treatment import Treatment
@@ -38,6 +40,9 @@ class Job:
     """The numbers of the training rows among those that were given; None where all of them count."""
     notes: list[str] = field(default_factory=list)
     """What else there is to say of the run, such as why it was stopped."""
+    validation_groups: dict[str, Any] = field(default_factory=dict)
+    multipliers: Multipliers | None = None
+    """What the carry's multipliers mean; None where the problem is not solved by min and max."""
 
     @property
     def settings(self) -> dict[str, float]:
@@ -59,7 +64,28 @@ class Job:
 
     def advance(self, **limits: Any) -> None:
         """Go on with the loop, under the settings in force."""
+        if self.multipliers is None:
+            self._advance(**limits)
+        else:
+            self._advance_by_epoch(**limits)
+
+    def _advance(self, **limits: Any) -> None:
         self.executor.advance(self.program, self.plan, self.loop, self.arrays, self.training, self.validation, **limits)
+
+    def _advance_by_epoch(self, seconds: float | None = None, until: int | None = None, **limits: Any) -> None:
+        """Go on from epoch to epoch, so that each one's entry says what its multipliers were at its end."""
+        assert self.multipliers is not None
+        loop = self.loop
+        end = None if seconds is None else monotonic() + seconds
+        while loop.status == "running":
+            left = None if end is None else end - monotonic()
+            if (left is not None and left <= 0.0) or (until is not None and loop.step >= until):
+                return
+            done = len(loop.history)
+            ends = (loop.epoch + 1) * self.steps_per_epoch
+            self._advance(until=ends if until is None else min(ends, until), seconds=left, **limits)
+            if len(loop.history) > done:
+                loop.history[-1] |= self.multipliers.noted(loop.carry["multipliers"])
 
     def loss(self) -> float | None:
         """Return the mean loss over the epoch's steps so far, or over the last epoch where none was taken yet."""
@@ -105,9 +131,11 @@ class Job:
             training=self.training,
             counted=self.counted,
             validation=self.validation,
+            validation_groups=self.validation_groups,
             timeline=self.timeline,
             treatment=self.treatment,
             average=self.average,
+            multipliers={} if self.multipliers is None else self.multipliers.found(loop.carry["multipliers"]),
             notes=tuple(self.notes),
         )
 

@@ -69,6 +69,8 @@ def fit_many(
         if name in options:
             raise TrainingError(f"{name} belongs to one run: fit_many has none; call cr.fit for that run")
     patience = options.pop("patience", None)  # what to watch may come with each entry
+    if options.get("method") is not None or options.get("groups") is not None:
+        raise TrainingError("fit_many trains with optimizers alone; a method such as Lagrangian is for cr.fit")
     base = prepare(objective, data, **options)
     if patience is not None:
         require_count(patience, "patience")

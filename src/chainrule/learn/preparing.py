@@ -15,10 +15,12 @@ from chainrule.graph import Graph, Type, as_array, flatten, leaf_names, make_gra
 from chainrule.learn.averaging import Average, as_average
 from chainrule.learn.covering import declared_parameters, warning_of, without_effect
 from chainrule.learn.data import check_categories, check_targets, counted_rows, make_rows, normalized
+from chainrule.learn.groups import group_columns, refuse_empty_groups
 from chainrule.learn.job import Job
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import LBFGS, Adam, Optimizer
 from chainrule.learn.program import build_program, rows_type, types_of
+from chainrule.learn.protocols import MinMax, Multipliers
 from chainrule.learn.searching import refuse_chance, refuse_what_cannot_be_searched
 from chainrule.learn.settings import schedules_in, settings_of
 from chainrule.learn.timeline import Timeline
@@ -50,6 +52,9 @@ def prepare(
     shuffle: bool = True,
     tile_rows: int | None = None,
     executor: str = "native",
+    method: MinMax | None = None,
+    groups: Mapping[str, Any] | None = None,
+    validation_groups: Mapping[str, Any] | None = None,
 ) -> Job:
     """Check the arguments of ``fit``, initialize, and trace the training program."""
     require_count(epochs, "epochs")
@@ -65,6 +70,20 @@ def prepare(
     if validation is not None:
         given_rows.append(make_rows(validation, "validation", dtype))
         _require_alike(*given_rows)
+    if groups is not None and method is None:
+        raise TrainingError(
+            "groups are read by the limits of a method such as cr.constrain.Lagrangian(): give method=…"
+        )
+    if method is not None and patience is not None:
+        raise TrainingError(
+            f"patience keeps the parameters of the lowest validation loss, which may violate the constraints that "
+            f"{type(method).__name__} is on its way to: leave it out"
+        )
+    given_rows[0] |= group_columns(groups, len(given_rows[0]["x"]), dtype)
+    if validation_groups is not None:
+        if validation is None:
+            raise TrainingError("validation_groups are masks of validation rows: pass validation=(Xv, yv)")
+        given_rows[1] |= group_columns(validation_groups, len(given_rows[1]["x"]), dtype, "validation_groups")
     training, held = normalized(given_rows[0]), None if validation is None else normalized(given_rows[1])
     count = len(training["x"])
     if batch_size is None:
@@ -77,12 +96,24 @@ def prepare(
     treatment = make_treatment(_declared(objective, kind, start), frozen, rate_factors, decay_factors)
     if objective.penalty or objective.subject_to:
         objective = objective.covering(declared_parameters(objective.network, kind, start), treatment.frozen)
+    multipliers, said = None, []
+    if method is not None:
+        if not chosen.has_steps:
+            raise TrainingError(
+                f"{type(chosen).__name__} searches along a line for a lower F, and {type(method).__name__} changes "
+                "what is minimized from step to step: use an optimizer with steps, such as cr.learn.Adam"
+            )
+        refuse_empty_groups(training)
+        objective, multipliers, said = method.bind(
+            objective, training, -(-count // size), size == count and tile is None
+        )
     if decay_factors and not chosen.decays:
         raise TrainingError(
             f"decay_factors: {type(chosen).__name__} has no weight decay; cr.learn.AdamW and Lion have one"
         )
     given, schedules = schedules_in(settings, steps)
     more = {} if average is None else average.settings()
+    more |= {} if multipliers is None else multipliers.settings()
     numbers = settings_of(objective, chosen, kind, given, treatment, schedules, more, steps)
     timeline = Timeline(numbers, dtype, chosen, schedules)
     within = get_executor(executor)
@@ -90,7 +121,7 @@ def prepare(
     if isinstance(chosen, LBFGS):
         refuse_what_cannot_be_searched(chosen, objective, treatment, schedules, average, size, count)
         found = QuasiNewton(within, treatment, chosen.evaluations)
-    carry = first_carry(start, state, chosen, seed, treatment, average)
+    carry = first_carry(start, state, chosen, seed, treatment, average, multipliers)
     forward = _forward(objective, start, state, kind)
     for rows, what in zip(given_rows, ("training", "validation"), strict=False):
         check_targets(objective.loss, rows, forward.outputs[0].type)
@@ -99,8 +130,9 @@ def prepare(
     notes = [warning_of(idle)] if idle else []
     for note in notes:
         warn(note, stacklevel=3)
+    notes += said
     arrays = timeline.arrays_at(0)
-    program = build_program(objective, chosen, carry, arrays, training, treatment, schedules, average)
+    program = build_program(objective, chosen, carry, arrays, training, treatment, schedules, average, multipliers)
     if not chosen.has_steps:
         refuse_chance(program)
 
@@ -116,12 +148,14 @@ def prepare(
         timeline=timeline,
         training=training,
         counted=counted_rows(given_rows[0]),
-        validation=held,
+        validation=None if held is None else {k: v for k, v in held.items() if k in ("x", "y", "weight")},
+        validation_groups={k: v for k, v in (held or {}).items() if k not in ("x", "y", "weight")},
         seed=seed,
         input=kind,
         snapshots=[loop.snapshot()],
         treatment=treatment,
         average=average,
+        multipliers=multipliers,
         notes=notes,
     )
 
@@ -134,14 +168,15 @@ def _declared(objective: Objective, kind: Type, parameters: Any) -> Mapping[str,
 
 
 def first_carry(
-    parameters: Any, state: Any, optimizer: Optimizer, seed: int, treatment: Treatment, average: Average | None
-) -> dict[str, Any]:
+    parameters: Any, state: Any, optimizer: Optimizer, seed: int, treatment: Treatment, average: Average | None,
+    multipliers: Multipliers | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Return what is carried into the first step."""
     carry = {
         "parameters": parameters,
         "state": state,
         "optimizer": tree_map(np.asarray, optimizer.init(treatment.trained(parameters))),
-        "multipliers": {},
+        "multipliers": {} if multipliers is None else multipliers.first(treatment.trained(parameters)),
         "clock": {"step": np.asarray(0, np.uint32), "key": ops.fold(ops.key(seed), ops.stream("training"))},
     }
     return carry if average is None else {**carry, "average": parameters}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -29,13 +30,23 @@ from chainrule.learn.averaging import Average
 from chainrule.learn.objective import Objective, part
 from chainrule.learn.optimizers import Optimizer, count, first, move, rated
 from chainrule.learn.projection import project
-from chainrule.learn.protocols import Proximal
+from chainrule.learn.protocols import Multipliers, Proximal
 from chainrule.learn.schedules import Schedule
 from chainrule.learn.settings import in_force
 from chainrule.learn.treatment import EVEN, Treatment
 from chainrule.nn import Scope
 
 Tree = Any
+
+
+@dataclass(frozen=True)
+class View:
+    """What a limit may look at in a batch: parameters, the network's outputs, the loss of each row, and the rows."""
+
+    parameters: Tree
+    outputs: Any
+    losses: Any
+    batch: Mapping[str, Any]
 
 
 def types_of(tree: Tree) -> Tree:
@@ -58,42 +69,52 @@ def build_program(
     treatment: Treatment = EVEN,
     schedules: Mapping[str, Schedule] | None = None,
     average: Average | None = None,
+    multipliers: Multipliers | None = None,
 ) -> Program:
     """Trace the three graphs for the types of a carry, settings and a batch (arrays with x, y and weight).
 
     ``treatment`` says how each parameter is trained, ``schedules`` which settings change from step to step, and
-    ``average`` that the carry has a moving average of the parameters.
+    ``average`` that the carry has a moving average of the parameters. ``multipliers`` of constraints add sums of their
+    own to those of a batch: the value of each limit and its gradient.
     """
     schedules = schedules or {}
     carry_types, setting_types = types_of(carry), types_of(settings)
     batch_types = {k: rows_type(v) for k, v in batch.items()} | {"position": Type("u32", (Rows(1),))}
 
-    def losses(parameters: Tree, state: Tree, settings: Tree, batch: Tree, **more: Any) -> tuple[Any, Scope]:
+    looked_at_only = {k: v for k, v in batch_types.items() if k in ("x", "y", "weight", "position")}
+
+    def losses(parameters: Tree, state: Tree, settings: Tree, batch: Tree, **more: Any) -> tuple[Any, View, Scope]:
         scope = Scope(parameters, state=state, settings=settings, rows=batch["position"], **more)
-        rows = objective.row_losses(scope, batch["x"], batch["y"])
-        return ops.sum_(rows * batch["weight"]), scope
+        outputs = objective.network.forward(scope, batch["x"])
+        rows = objective.loss.rows(batch["y"], outputs)
+        return ops.sum_(rows * batch["weight"]), View(parameters, outputs, rows, batch), scope
 
     def measure(parameters: Tree, state: Tree, clock: Tree, settings: Tree, batch: Tree) -> Tree:
         key = ops.fold(clock["key"], clock["step"])
         settings = in_force(settings, schedules, count(clock["step"], first(parameters)) if schedules else None)
-        loss, scope = losses(parameters, state, settings, batch, training=True, key=key)
-        return {
+        loss, view, scope = losses(parameters, state, settings, batch, training=True, key=key)
+        trained = treatment.trained(parameters)
+        sums = {
             "loss": loss,
             "count": ops.extent(batch["weight"], axis=0),
-            "gradient": gradient_of(loss, treatment.trained(parameters)),
+            "gradient": gradient_of(loss, trained),
             "statistics": scope.sums,
         }
+        if multipliers is None:
+            return sums
+        limits = multipliers.measured(view, settings)
+        return {**sums, "limits": {k: {"value": v, "gradient": gradient_of(v, trained)} for k, v in limits.items()}}
 
     def apply(carry: Tree, settings: Tree, sums: Tree) -> Tree:
         if not optimizer.has_steps:
             return _look(objective, treatment, carry, settings, sums)
         time = count(carry["clock"]["step"], first(carry["parameters"])) if schedules else None
         now = in_force(settings, schedules, time)
-        after, report = _apply(objective, optimizer, treatment, carry, now, sums)
+        after, report = _apply(objective, optimizer, treatment, carry, now, sums, multipliers)
         return (after if average is None else average.advance(carry, after, now, treatment)), report
 
     def evaluate(parameters: Tree, state: Tree, settings: Tree, batch: Tree) -> Tree:
-        loss, _ = losses(parameters, state, settings, batch)
+        loss, _, _ = losses(parameters, state, settings, batch)
         return {"loss": loss, "count": ops.sum_(batch["weight"])}
 
     c = carry_types
@@ -101,7 +122,7 @@ def build_program(
     assert measured.gives is not None
     sums_types = unflatten(measured.gives, [o.type for o in measured.outputs])
     applied = make_graph(apply, carry_types, setting_types, sums_types)
-    evaluated = make_graph(evaluate, c["parameters"], c["state"], setting_types, batch_types)
+    evaluated = make_graph(evaluate, c["parameters"], c["state"], setting_types, looked_at_only)
     for graph, name in ((measured, "measure"), (applied, "apply"), (evaluated, "evaluate")):
         check_graph(graph, f"tracing {name}")
     if optimizer.has_steps:
@@ -120,8 +141,9 @@ def gradient_of(loss: Any, parameters: Tree) -> Tree:
 
 
 def _apply(
-    objective: Objective, optimizer: Optimizer, treatment: Treatment, carry: Tree, settings: Tree, sums: Tree
-) -> Tree:
+    objective: Objective, optimizer: Optimizer, treatment: Treatment, carry: Tree, settings: Tree, sums: Tree,
+    multipliers: Multipliers | None = None,
+) -> Tree:  # fmt: skip
     """One update from the sums over the batch; nothing of the old carry is lost before it was read.
 
     What is frozen is no part of it: no optimizer, penalty's gradient or projection sees it.
@@ -129,12 +151,17 @@ def _apply(
     parameters = carry["parameters"]
     trained = treatment.trained(parameters)
     loss, gradient = _with_penalties(objective, parameters, trained, settings, sums)
+    held, numbers, carried = objective, settings, carry["multipliers"]
+    if multipliers is not None:
+        found = multipliers.weighed(objective, carried, trained, sums, settings)
+        gradient = tree_map(lambda g, more: g + more, gradient, found.gradient)
+        held, numbers, carried = found.objective, found.settings, found.carried
     direction, metric, optimizer_state = optimizer.update(gradient, carry["optimizer"], trained, settings)
     direction, metric = rated(treatment, direction, metric, settings)
-    moved, converged = project(objective, move(trained, direction, metric), metric, settings)
+    moved, converged = project(held, move(trained, direction, metric), metric, numbers)
     state = _next_state(objective, carry, settings, sums)
     finite = ops.isfinite(loss)
-    for leaves in _side_by_side(gradient, moved, state, *optimizer_state.values()):
+    for leaves in _side_by_side(gradient, moved, state, carried, *optimizer_state.values()):
         one = reduce(ops.logical_and, [ops.isfinite(leaf) for leaf in leaves])
         finite = ops.logical_and(finite, ops.all_(one))
     clock = {"key": carry["clock"]["key"], "step": carry["clock"]["step"] + np.uint32(1)}
@@ -143,6 +170,7 @@ def _apply(
         "parameters": treatment.merged(parameters, moved),
         "state": state,
         "optimizer": optimizer_state,
+        "multipliers": carried,
         "clock": clock,
     }
     rate = optimizer.rate(carry["optimizer"], first(trained), settings)

@@ -8,6 +8,7 @@ there: ``covering`` (a set or penalty is told which parameters there are), ``shr
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from chainrule.learn.optimizers import Metric
@@ -60,6 +61,60 @@ class Covering(Protocol):
 
         Frozen parameters are not covered: nothing moves them. The result's ``covered`` are the names of the others;
         its ``cover`` is not None, as it is before.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What multipliers make of a step: what they add to the gradient, and what is left to project on."""
+
+    gradient: Any
+    """Σ λᵢ ∇gᵢ, in the structure of what is trained."""
+    objective: Any
+    """The objective with the limits that multipliers hold taken out, and those by proximal steps as penalties."""
+    settings: Mapping[str, Any]
+    """The settings of that objective, the multipliers of its proximal steps among them."""
+    carried: Any
+    """The multipliers after the step."""
+
+
+class Multipliers(Protocol):
+    """Multipliers λ ≥ 0 of the constraints gᵢ(θ) ≤ 0 of a problem, which a training program carries along."""
+
+    def settings(self) -> dict[str, float]:
+        """Return the numbers of the method by name, such as the dual learning rate."""
+        ...
+
+    def first(self, trained: Any) -> Any:
+        """Return what is carried into the first step: λ = 0 for each limit."""
+        ...
+
+    def measured(self, view: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return, of a batch, the sum over rows that each limit on outputs needs, by the limit's title."""
+        ...
+
+    def weighed(self, objective: Any, carried: Any, trained: Any, sums: Any, settings: Mapping[str, Any]) -> Weighed:
+        """Return what the multipliers make of a step, from the sums over its batch."""
+        ...
+
+    def noted(self, carried: Any) -> dict[str, float]:
+        """Return what an epoch's entry in the history says of the multipliers and the limits."""
+        ...
+
+    def found(self, carried: Any) -> dict[str, Any]:
+        """Return the multipliers by title of the limit."""
+        ...
+
+
+@runtime_checkable
+class MinMax(Protocol):
+    """A method beside an optimizer: its steps go down in θ, and the method's go up in the multipliers."""
+
+    def bind(self, objective: Any, rows: Mapping[str, Any], steps_per_epoch: int, whole: bool) -> Any:
+        """Return the objective, its limits told what they need of the rows, its ``Multipliers``, and notes.
+
+        ``whole`` says that each step looks at all rows at once.
         """
         ...
 

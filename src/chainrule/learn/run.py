@@ -17,6 +17,7 @@ from chainrule.learn.averaging import Average
 from chainrule.learn.objective import Objective
 from chainrule.learn.optimizers import Optimizer
 from chainrule.learn.predictor import Predictor
+from chainrule.learn.protocols import MinMax
 from chainrule.learn.timeline import Timeline
 from chainrule.learn.treatment import Treatment
 
@@ -81,6 +82,9 @@ class Run:
     average: Average | None = field(default=None, repr=False)
     counted: Array | None = field(default=None, repr=False)
     """The numbers of the training rows among those that were given; None where all of them count."""
+    validation_groups: Mapping[str, Array] = field(default_factory=dict, repr=False)
+    multipliers: Mapping[str, Any] = field(default_factory=dict)
+    """λ of each limit that a method such as ``cr.constrain.Lagrangian`` held, as training left it."""
     notes: tuple[str, ...] = ()
     method: Any = None
     """What solved the problem, where that was not the loop of an optimizer."""
@@ -88,7 +92,7 @@ class Run:
 
     @property
     def message(self) -> str:
-        named = STATUS if self.method is None else STATUS | BY_METHOD
+        named = STATUS if self.method is None or isinstance(self.method, MinMax) else STATUS | BY_METHOD
         text = named[self.status].format(patience=self.plan.patience)
         text += f" ({self.problem})" if self.problem else ""
         if self.best_epoch is not None:
@@ -134,7 +138,7 @@ class Run:
         self._require_step(step)
         place = bisect_right([loop.step for loop in self.snapshots], step) - 1
         loop = self.snapshots[place].snapshot()
-        if self.method is not None and loop.step != step:
+        if not (self.method is None or isinstance(self.method, MinMax)) and loop.step != step:
             raise TrainingError(
                 f"{type(self.method).__name__} keeps its first and its last point alone: step 0 and step {self.steps}"
             )
