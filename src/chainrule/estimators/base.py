@@ -21,7 +21,7 @@ from chainrule.estimators.inputs import InputEncoder, column_names, read_inputs
 from chainrule.execute import Loop
 from chainrule.learn import Objective, Predictor, Run
 from chainrule.learn.callbacks import Callbacks
-from chainrule.learn.checkpoints import open_keeper
+from chainrule.learn.checkpoints import EVERY, open_keeper
 from chainrule.learn.data import in_units_of_largest
 from chainrule.learn.fitting import Job, drive, prepare
 from chainrule.learn.progress import show_progress
@@ -280,7 +280,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
             if hooks is not None and hooks.wanted:
                 hooks.drive(job, report, lambda: self._would_be(job.result()))
             else:
-                drive(job, report, Callbacks((), job), open_keeper(job, None, 0.0, False, ()))
+                drive(job, report, Callbacks((), job), open_keeper(job, None, EVERY, False, ()))
         self.run_ = job.result()
         for name, value in self._would_be(self.run_).items():
             setattr(self, name, value)
