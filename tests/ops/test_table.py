@@ -534,6 +534,9 @@ def test_known_values():
         (lambda x: cr.ops.softplus(x), 1e4, 1.0),
         (lambda x: cr.ops.relu(x), NAN, 0.0),
         (lambda x: np.logaddexp(x, x), 3.0, 1.0),
+        (lambda x: x % 2.0, 4.0, 1.0),  # a/b is an integer: the derivative of the side above
+        (lambda x: 4.0 % x, 2.0, -2.0),
+        (lambda x: x // 2.0, 4.0, 0.0),
     ],
 )
 def test_the_convention_at_every_kink(function, point, slope):
@@ -648,6 +651,8 @@ class NumpyBuilder:
                 "rint",
                 "reciprocal",
                 "power",
+                "remainder",
+                "floor_divide",
                 "maximum",
                 "minimum",
                 "absolute",

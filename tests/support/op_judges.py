@@ -29,6 +29,7 @@ COMPLEX: Mapping[str, Callable[..., Any]] = {
     "maximum": lambda a, b: np.where(a.real > b.real, a, b),
     "minimum": lambda a, b: np.where(a.real < b.real, a, b),
     "absolute": lambda z: np.where(z.real > 0, z, -z),
+    "remainder": lambda a, b: a - np.floor(a.real / b.real) * b,
     "matmul": np.matmul,
     "sum": lambda z, axes: np.sum(z, axis=axes),
     "prod": lambda z, axes: np.prod(z, axis=axes),
@@ -92,6 +93,7 @@ AUTOGRAD: Mapping[str, Callable[..., Any]] = {
     "pad": lambda x, before, after, between: _padded(x, before, after, between),
     "concatenate": lambda *parts, axis: anp.concatenate(parts, axis),
     "where": lambda condition, a, b: anp.where(condition, a + 0 * b, b + 0 * a),  # its own rule does not un-broadcast
+    "remainder": lambda a, b: a - b * np.floor(_plain(a) / _plain(b)),
     "matmul": anp.matmul,
     "reshape": anp.reshape,
     "transpose": anp.transpose,
@@ -109,6 +111,13 @@ AUTOGRAD: Mapping[str, Callable[..., Any]] = {
         )
     },
 }  # fmt: skip
+
+
+def _plain(x: Any) -> Any:
+    """Return the numbers that autograd follows, at any depth: a floor is constant between the integers."""
+    while isinstance(x, autograd.tracer.Box):
+        x = x._value
+    return x
 
 
 def _turned(x: Any, axis: int, reverse: bool) -> Any:

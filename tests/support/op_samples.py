@@ -41,6 +41,7 @@ KINKS: Mapping[str, Callable[..., Any]] = {
     "minimum": lambda a, b: abs(a - b),
     "power": lambda a, b: np.minimum(abs(a), abs(b)),
     "divide": lambda a, b: abs(b),
+    **dict.fromkeys(("remainder", "floor_divide"), lambda a, b: abs(a / b - np.round(a / b))),
     "log": lambda x: x,
     "log1p": lambda x: 1 + x,
     "sqrt": lambda x: x,

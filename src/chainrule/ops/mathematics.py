@@ -241,6 +241,24 @@ rint = elementwise(
     kinks="half-way between integers the even one is taken; the derivative is 0 there by convention",
     sample=[(-2, 2)],
 )  # fmt: skip
+floor_divide: Op = elementwise(
+    "floor_divide", "a b",
+    evaluate=np.floor_divide,
+    pullback={"a": ZERO, "b": ZERO},
+    lower=lambda b, x, y: b.floor_divide(x, y),
+    latex=r"\left\lfloor \frac{{{a}}}{{{b}}} \right\rfloor", because="constant between the integers",
+    kinks="where a/b is an integer the derivative is 0 by convention; b = 0: ±Inf or NaN, of integers 0",
+    sample=[(-2, 2), (1, 1.5)], accepts="number",
+)  # fmt: skip
+remainder = elementwise(
+    "remainder", "a b",
+    evaluate=np.remainder,
+    pullback={"a": lambda g, y, a, b: g, "b": lambda g, y, a, b: -(g * floor_divide(a, b))},
+    lower=lambda b, x, y: b.remainder(x, y),
+    latex=r"{a} \bmod {b}", because="a mod b = a − ⌊a/b⌋·b, and ⌊a/b⌋ is constant between the integers",
+    kinks="where a/b is an integer the derivative is that of the side above; b = 0: NaN, of integers 0",
+    sample=[(-2, 2), (1, 1.5)], accepts="number",
+)  # fmt: skip
 power: Op = elementwise(
     "power", "a b",
     evaluate=np.power,

@@ -45,8 +45,7 @@ UFUNCS: Mapping[Any, Callable[..., Any]] = {
     np.isnan: lambda x: logic.not_equal(x, x),
     np.isinf: lambda x: logic.equal(ew.absolute(x), float("inf")),
     np.logical_xor: lambda a, b: logic.bitwise_xor(a, b),
-    np.floor_divide: lambda a, b: ew.floor(a / b),
-    np.remainder: lambda a, b: a - ew.floor(a / b) * b,
+    np.divmod: lambda a, b: (ew.floor_divide(a, b), ew.remainder(a, b)),
     np.hypot: lambda a, b: ew.sqrt(ew.square(a) + ew.square(b)),
     np.logaddexp: lambda a, b: ew.maximum(a, b) + ew.softplus(-ew.absolute(a - b)),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from chainrule.execute.native import mathlib, powers, trigonometry
+from chainrule.execute.native import mathlib, powers, remainders, trigonometry
 from chainrule.execute.native.vector import Value
 
 FUNCTIONS: Mapping[str, Callable[..., Value]] = {
@@ -20,4 +20,6 @@ FUNCTIONS: Mapping[str, Callable[..., Value]] = {
     "cos": trigonometry.cos,
     "tan": trigonometry.tan,
     "power": powers.power,
+    "remainder": remainders.remainder,
+    "floor_divide": remainders.floor_divide,
 }

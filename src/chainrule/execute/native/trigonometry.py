@@ -37,7 +37,7 @@ def _sin_cos(b: VectorBuilder, x: Value, turn: int, name: str) -> Value:
     if turn == 0:
         value = b.select(b.equal(x, b.constant(0.0, x)), x, value)
     inside = b.less(b.absolute(x), b.constant(LARGE_ANGLE, x))
-    return _unless_all(b, inside, value, lambda: library(b, name, x))
+    return unless_all(b, inside, value, lambda: library(b, name, x))
 
 
 def _tan_in_double(b: VectorBuilder, x: Value) -> Value:
@@ -57,7 +57,7 @@ def cos(b: VectorBuilder, x: Value) -> Value:
     return _sin_cos(b, x, 1, "cos")
 
 
-def _unless_all(b: VectorBuilder, condition: Value, usual: Value, rare: Callable[[], Value]) -> Value:
+def unless_all(b: VectorBuilder, condition: Value, usual: Value, rare: Callable[[], Value]) -> Value:
     """Return the usual value where the condition holds, else the rare one, computed only if some lane needs it."""
     f = b.f
     if condition.lanes == 1:
