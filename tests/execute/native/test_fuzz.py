@@ -229,11 +229,11 @@ def test_a_part_of_a_loop_that_begins_too_late_is_found(fuzz: Any, monkeypatch: 
     case = two_node_case(fuzz)
     usual = nests.columns
 
-    def wrong(frame: Any, begin: str, end: str, lanes: int, body: Any) -> None:
+    def wrong(frame: Any, begin: str, end: str, lanes: int, body: Any, *more: Any) -> None:
         if begin == "%begin":
             late = frame.f.put(f"zext i1 {frame.f.put('icmp sgt i64 %begin, 0')} to i64")
             begin = frame.f.put(f"add i64 %begin, {late}")
-        usual(frame, begin, end, lanes, body)
+        usual(frame, begin, end, lanes, body, *more)
 
     monkeypatch.setattr(nests, "columns", wrong)
     assert fuzz.batch.difference(case).startswith("run in pieces: negative")
