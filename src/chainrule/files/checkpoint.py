@@ -234,7 +234,7 @@ def _kind(part: Any) -> str:
         return type(part).__name__
     shown = []
     for field in fields(part):
-        value = getattr(part, field.name)
+        value = vars(part)[field.name]
         if is_dataclass(value) and type(value).__name__ != "Constant":
             shown.append(_kind(value))
         elif value is True:
