@@ -350,7 +350,7 @@ def test_copies(model: Any, tmp_path: Path) -> None:
         assert np.array_equal(other.predict(x), expected)
         assert other.history_ == model.history_
         with pytest.raises(AttributeError, match="no part of a copy or pickle"):
-            other.run_  # noqa: B018
+            other.run_  # noqa: B018  # to ask is what raises
     assert not hasattr(clone(model), "predictor_")
     assert len(pickle.dumps(model)) < 10 * sum(a.nbytes for a in model.parameters_.values()) + 100_000  # no rows
 

@@ -334,7 +334,7 @@ def test_settings_are_checked_at_fit(estimator: Any, given: dict[str, Any], mess
 
 def test_no_name_is_near_to_what_is_no_name() -> None:
     with pytest.raises(ChainruleError, match="there is no schedule None; there are"):
-        cr.learn.get_schedule(None, 0.1)  # type: ignore[arg-type]
+        cr.learn.get_schedule(None, 0.1)
 
 
 @pytest.mark.parametrize("estimator", BOTH)

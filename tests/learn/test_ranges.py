@@ -99,12 +99,12 @@ def test_a_schedule_that_leaves_the_range(schedule: Any, message: str) -> None:
         (lambda: Cosine(0.1, 10, final=-1), "cosine: final is -1; it must be a number of at least 0"),
         (lambda: FlatCosine(0.1, final=-1), "flat_cosine: final is -1; it must be"),
         (lambda: cr.learn.Polynomial(0.1, final=-0.1), "polynomial: final is -0.1; it must be"),
-        (lambda: Cosine(0.1, 2.5), "cosine: steps is 2.5; it must be a whole number of at least 1"),  # type: ignore[arg-type]
+        (lambda: Cosine(0.1, 2.5), "cosine: steps is 2.5; it must be a whole number of at least 1"),
         (lambda: Cosine(0.1, True), "cosine: steps is True; it must be a whole number"),
-        (lambda: Warmup(0.1, 2.5), "warmup: steps is 2.5; it must be a whole number"),  # type: ignore[arg-type]
+        (lambda: Warmup(0.1, 2.5), "warmup: steps is 2.5; it must be a whole number"),
         (lambda: Adam(epsilon=-1), "Adam: epsilon is -1; it must be a number of at least 0"),
         (lambda: AdamW(decay=float("inf")), "AdamW: decay is inf; it must be a number of at least 0"),
-        (lambda: Cosine("a"), "the learning rate is 'a'; it must be a number greater than 0"),  # type: ignore[arg-type]
+        (lambda: Cosine("a"), "the learning rate is 'a'; it must be a number greater than 0"),
     ],
 )
 def test_constructors(make: Callable[[], Any], message: str) -> None:

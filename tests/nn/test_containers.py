@@ -171,7 +171,10 @@ def test_gradients_of_all_uses_add_up() -> None:
         "hidden1.weight": w, "hidden1.bias": b, "hidden2.weight": w, "hidden2.bias": b, "output.weight": w.T,
         "output.bias": p["output.bias"],
     }  # fmt: skip
-    loss = lambda network: lambda p: np.sum(network(p, X) ** 2)  # noqa: E731
+
+    def loss(network: Any) -> Any:
+        return lambda p: np.sum(network(p, X) ** 2)
+
     g, each = cr.grad(loss(network))(p), cr.grad(loss(plain))(spelled)
     np.testing.assert_allclose(
         g["hidden1.weight"], each["hidden1.weight"] + each["hidden2.weight"] + each["output.weight"].T, rtol=1e-12
@@ -338,7 +341,10 @@ def test_a_whole_network_may_be_wrapped() -> None:
 
 def test_a_wrapped_layer_keeps_its_name_and_place() -> None:
     dense = cr.nn.Dense(2)
-    names = lambda *layers: list(cr.nn.Sequential(*layers).children())  # noqa: E731
+
+    def names(*layers: Any) -> list[str]:
+        return list(cr.nn.Sequential(*layers).children())
+
     assert names(cr.nn.Frozen(dense), cr.nn.Rated(cr.nn.Dense(2, name="mine")), cr.nn.Frozen(dense)) == [
         "hidden1", "mine", "output"
     ]  # fmt: skip

@@ -160,7 +160,10 @@ def test_fans() -> None:
 
 
 def test_by_name_or_function() -> None:
-    own: Any = lambda key, shape, dtype: np.full(shape, 0.5)  # noqa: E731
+
+    def own(key: Any, shape: tuple[int, ...], dtype: str) -> Any:
+        return np.full(shape, 0.5)
+
     assert get_initializer("zeros") is INITIALIZERS["zeros"]
     assert get_initializer(own) is own
     p = cr.nn.Dense(3, initializer=own).initialize(np.zeros((1, 2)))

@@ -51,7 +51,7 @@ class Box(VectorSet):
         self._check_choice()
 
     @property
-    def bounded(self) -> bool:  # type: ignore[override]
+    def bounded(self) -> bool:  # type: ignore[override]  # a class constant of other sets: here by its sides
         return self.low is not None and self.high is not None
 
     @property

@@ -20,7 +20,6 @@ from chainrule.graph import Node, depends_on, flatten
 from chainrule.learn.groups import PREFIX, group_names
 
 Array = np.ndarray[Any, Any]
-RATES = ("selection_rate", "false_positive_rate", "true_positive_rate", "error_rate")
 
 
 @dataclass(frozen=True)

@@ -162,9 +162,6 @@ def group_shrunk(v: Any, s: Any, axes: tuple[int, ...], tau: Any) -> tuple[Any, 
     return ops.where(tau > 0.0, v * (e / (e + s)), v), found
 
 
-Shrink = Callable[[Any], tuple[Arrays, Any]]
-
-
 def bisected(low: Any, high: Any, too_small: Callable[[Any], Any]) -> tuple[Any, Any]:
     """Return the smallest τ that is not too small, to the last bits, and whether it was found."""
 

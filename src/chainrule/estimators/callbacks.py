@@ -18,7 +18,7 @@ try:
     from sklearn.callback import with_callbacks as _managed
 except ImportError:
 
-    class CallbackSupportMixin:  # type: ignore[no-redef]
+    class CallbackSupportMixin:  # type: ignore[no-redef]  # where there is none to import
         """What stands in for scikit-learn's class of this name in a version that has none."""
 
         def set_callbacks(self, *callbacks: Any) -> Any:

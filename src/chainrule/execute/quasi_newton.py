@@ -156,9 +156,8 @@ class _Step:
         first = 1.0 if pairs else min(1.0, 1.0 / float(np.sum(np.abs(here.gradient))))
 
         def at(t: float) -> Point:
-            found = self.look(self._moved(t, direction))
-            with np.errstate(invalid="ignore", over="ignore"):  # a point too far is no error: the search comes back
-                return Point(t, found.value, float(found.gradient @ direction), found)
+            found = self.look(self._moved(t, direction))  # a point too far is no error: the search comes back
+            return Point(t, found.value, float(found.gradient @ direction), found)
 
         rounding = ROUNDING * here.precision * abs(here.value)
         start = Point(0.0, here.value, slope, here)

@@ -11,9 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
-from os import PathLike
-from pathlib import Path as PathOfFile
 from typing import Any
 
 import numpy as np
@@ -22,12 +19,10 @@ from chainrule import nn, ops
 from chainrule.calculus import backward
 from chainrule.errors import TrainingError
 from chainrule.execute import REFERENCE
-from chainrule.explanation.equations import Row, Symbol, number
-from chainrule.explanation.handout import save_handout
-from chainrule.explanation.latex import latex_of
-from chainrule.explanation.mathml import mathml_of
+from chainrule.explanation.handout import Explained
 from chainrule.explanation.numbers import factor, short, signed
 from chainrule.explanation.paths import Paths
+from chainrule.explanation.rows import Row, Symbol, number
 from chainrule.explanation.scene import as_double
 from chainrule.explanation.waypoints import Trail, fixed
 from chainrule.graph import Graph, Rows, Type, make_constant, make_graph, tree_map
@@ -160,7 +155,7 @@ class InputPart:
 
 
 @dataclass(eq=False)
-class Attribution:
+class Attribution(Explained):
     """Why a prediction is what it is: ``value`` = ``base_value`` + the parts of all inputs, to within ``missed``."""
 
     title: str
@@ -212,21 +207,6 @@ class Attribution:
         base = Row((Symbol(self.title),), (number(self.base_value), Symbol("base")))
         rows = [Row((), (number(part, signed_=True), Symbol(name)), continued=True) for name, part in named]
         return [base, *rows, Row((), (number(self.value),))]
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
-
-    def latex(self) -> str:
-        """Return the sum of the parts as LaTeX, to be put into a document that loads amsmath."""
-        return latex_of(self.equations())
-
-    def mathml(self) -> str:
-        """Return the sum of the parts as MathML."""
-        return mathml_of(self.equations())
-
-    def save(self, path: str | PathLike[str]) -> PathOfFile:
-        """Write the attribution as a handout; the ending says how: .tex, .html, .md, .txt or .json."""
-        return save_handout(self, path)
 
     def to_json(self) -> dict[str, Any]:
         """Return the attribution as plain data."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +12,10 @@ import numpy as np
 from chainrule.calculus import backward
 from chainrule.errors import TrainingError
 from chainrule.execute import REFERENCE
+from chainrule.explanation.handout import Explained
 from chainrule.explanation.names import Asked, Names
 from chainrule.explanation.paths import Paths
+from chainrule.explanation.rows import Row
 from chainrule.explanation.scene import Scene, Traced
 from chainrule.explanation.uses import UsePart, parts_by_use
 from chainrule.explanation.waypoints import Trail, changes_by, derivative_by, fixed, misreading
@@ -94,7 +94,7 @@ class Update:
 
 
 @dataclass(eq=False)
-class Derivation:
+class Derivation(Explained):
     """One number explained.
 
     ``value`` is the number, ``formula`` how it is made and ``substituted`` the same with numbers; ``paths`` the ways of
@@ -247,28 +247,11 @@ class Derivation:
 
         return derivation_html(self)
 
-    def latex(self) -> str:
-        """Return the derivation as LaTeX, to be put into a document that loads amsmath."""
+    def equations(self) -> list[Row]:
+        """Return the sum over paths with symbols, with numbers, and its value."""
         from chainrule.explanation.equations import equations
-        from chainrule.explanation.latex import latex_of
 
-        return latex_of(equations(self))
-
-    def mathml(self) -> str:
-        """Return the derivation as MathML, which browsers draw by themselves."""
-        from chainrule.explanation.equations import equations
-        from chainrule.explanation.mathml import mathml_of
-
-        return mathml_of(equations(self))
-
-    def save(self, path: str | PathLike[str]) -> Path:
-        """Write the derivation as a handout; the ending says how: .tex, .html, .md, .txt or .json.
-
-        Raises TrainingError for another ending, or a place that cannot be written.
-        """
-        from chainrule.explanation.handout import save_handout
-
-        return save_handout(self, path)
+        return equations(self)
 
     def to_json(self) -> dict[str, Any]:
         """Return the derivation as plain data."""
@@ -291,12 +274,17 @@ def _leads_around(end: Node, point: Node, source: Node) -> bool:
     return False
 
 
-def central_check(exact: float, at: float, function: Any, steps: tuple[float, ...] = STEPS) -> Check:
-    """Compare a derivative with central differences, at the step whose neighbors agree with it best."""
+def central_check(exact: float, at: float, function: Any, costly: bool = False) -> Check:
+    """Compare a derivative with central differences, at the step whose neighbors agree with it best.
+
+    A ``costly`` function is looked at in fewer places.
+    """
     found = []
+    sizes = sorted({max(1.0, abs(at)), abs(at) or 1.0}, reverse=True)
+    sizes, steps = (sizes[-1:], FEW_STEPS) if costly else (sizes, STEPS)
     with np.errstate(all="ignore"):
         here = abs(float(function(at)))
-        for size in sorted({max(1.0, abs(at)), abs(at) or 1.0}, reverse=True)[-1 if steps is FEW_STEPS else 0 :]:
+        for size in sizes:
             for h in steps:
                 step = h * size
                 slope = float(function(at + step) - function(at - step)) / (2 * step)

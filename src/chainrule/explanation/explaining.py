@@ -11,7 +11,7 @@ import numpy as np
 from chainrule.errors import TraceError, TrainingError
 from chainrule.execute import REFERENCE
 from chainrule.explanation.attribution import Attribution, explain_prediction
-from chainrule.explanation.derivation import FEW_STEPS, STEPS, Derivation, RowPart, central_check
+from chainrule.explanation.derivation import Derivation, RowPart, central_check
 from chainrule.explanation.function import explain_function
 from chainrule.explanation.mistake import mistake_note, updated_first
 from chainrule.explanation.names import Asked, Names, asked, is_lecture, names_of
@@ -167,7 +167,8 @@ def _gradient(scene: Scene, what: Asked, names: Names, most: int) -> Derivation:
     penalties: tuple[tuple[str, float], ...] = ()
     row = 0
     if is_parameter:
-        data_part = float(scene.gradient(what.name)[what.index])
+        gradient = scene.gradient(what.name)
+        data_part = float(gradient[what.index])
         if not scene.whole and (scene.count > 1 or scene.row_shares()[0] != 1.0):
             slopes, shares = scene.by_row(what.name, what.index), scene.row_shares()
             by_row = tuple(
@@ -177,13 +178,13 @@ def _gradient(scene: Scene, what: Asked, names: Names, most: int) -> Derivation:
             row = int(np.argmax([abs(part.part) for part in by_row]))
         penalties = tuple(scene.penalties(what.name, what.index))
         value = data_part + sum(amount for _, amount in penalties)
+        if names.lecture and what.name.endswith(".bias") and gradient.size > 1:
+            whole = signed(float(gradient.sum()))
+            notes.append(f"this is one unit's own bias; of one bias for its whole layer the derivative is {whole}")
     else:
         if scene.count > 1 and not scene.whole:
             raise TrainingError(f"{what.name} has a value for each of {scene.count} rows: choose one with rows=[…]")
         value = 0.0
-    if names.lecture and is_parameter and what.name.endswith(".bias") and scene.leaves[what.name].size > 1:
-        whole = float(scene.gradient(what.name).sum())
-        notes.append(f"this is one unit's own bias; of one bias for its whole layer the derivative is {signed(whole)}")
     trail, traced = _trail(scene, what, row)
     found = Derivation(
         scene, what, names, f"∂E/∂{label}", _about(what, names, traced), value, by_row=by_row, penalties=penalties,
@@ -196,9 +197,8 @@ def _gradient(scene: Scene, what: Asked, names: Names, most: int) -> Derivation:
             exact = float(replace(scene, updated=None).gradient(what.name)[what.index])
         products = scene.count * sum(leaf.size for leaf in scene.leaves.values())
         found.check = central_check(
-            exact, at, lambda number: scene.value_at(what.name, what.index, number),
-            FEW_STEPS if products > MANY_PRODUCTS else STEPS,
-        )  # fmt: skip
+            exact, at, lambda number: scene.value_at(what.name, what.index, number), products > MANY_PRODUCTS
+        )
         if scene.updated is not None:
             found.notes, found.check = (*found.notes, mistake_note(data_part, found.check)), None
     else:

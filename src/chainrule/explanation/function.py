@@ -6,10 +6,7 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from itertools import count, pairwise
-from os import PathLike
-from pathlib import Path as PathOfFile
 from textwrap import wrap
 from typing import Any
 
@@ -19,12 +16,10 @@ from chainrule import ops
 from chainrule.errors import TraceError, TrainingError
 from chainrule.execute import REFERENCE
 from chainrule.explanation.derivation import Check, central_check
-from chainrule.explanation.equations import Row, Symbol, added_up, multiplied, number
-from chainrule.explanation.handout import save_handout
-from chainrule.explanation.latex import latex_of
-from chainrule.explanation.mathml import mathml_of
+from chainrule.explanation.handout import Explained
 from chainrule.explanation.numbers import factor, percent, short, signed
 from chainrule.explanation.paths import Path, Paths
+from chainrule.explanation.rows import Row, Symbol, added_up, multiplied, number
 from chainrule.explanation.text import WIDTH, agreement
 from chainrule.explanation.waypoints import SOURCE, Trail
 from chainrule.graph import Graph, Node, Type, depends_on, make_graph
@@ -45,7 +40,7 @@ class Line:
 
 
 @dataclass(eq=False)
-class FunctionDerivation:
+class FunctionDerivation(Explained):
     """The derivative of a function of numbers at a point: its operations one by one, and the paths through them."""
 
     title: str
@@ -103,9 +98,6 @@ class FunctionDerivation:
             f"           ({agreement(self.check)})",
         ])  # fmt: skip
 
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
-
     def equations(self) -> list[Row]:
         """Return the sum over paths, and its value."""
         terms = []
@@ -114,18 +106,6 @@ class FunctionDerivation:
             terms.append(multiplied([Symbol(f"∂{after}/∂{before}") for before, after in steps]))
         left = Symbol(f"∂{self.paths.trail.end_name}/∂{self.names[SOURCE]}")
         return [*added_up((left,), terms or [(number(0.0),)]), Row((), (number(self.value),))]
-
-    def latex(self) -> str:
-        """Return the sum over paths as LaTeX, to be put into a document that loads amsmath."""
-        return latex_of(self.equations())
-
-    def mathml(self) -> str:
-        """Return the sum over paths as MathML."""
-        return mathml_of(self.equations())
-
-    def save(self, path: str | PathLike[str]) -> PathOfFile:
-        """Write the derivation as a handout; the ending says how: .tex, .html, .md, .txt or .json."""
-        return save_handout(self, path)
 
     def to_json(self) -> dict[str, Any]:
         """Return the derivation as plain data."""

@@ -6,42 +6,60 @@ import json
 from html import escape
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from chainrule.errors import TrainingError
-from chainrule.explanation.derivation import Check
-from chainrule.explanation.equations import number
-from chainrule.explanation.latex import escaped, number_latex
+from chainrule.explanation.latex import escaped, latex_of, number_latex
+from chainrule.explanation.mathml import mathml_of
+from chainrule.explanation.rows import Row, number
+
+if TYPE_CHECKING:
+    from chainrule.explanation.derivation import Check
 
 STYLE = "body{font-family:serif;max-width:60em;margin:2em auto;padding:0 1em}math{margin:1em 0}p{margin:.4em 0}"
 
 
-class Explained(Protocol):
-    """What can be written: a derivation of a number, or of a function."""
+class Explained:
+    """What can be written down: a derivation of a number or of a function, or the parts of a prediction."""
 
-    @property
-    def title(self) -> str: ...
-    @property
-    def check(self) -> Check | None: ...
-    def latex(self) -> str: ...
-    def mathml(self) -> str: ...
-    def _repr_html_(self) -> str: ...
-    def to_json(self) -> dict[str, Any]: ...
+    title: str
+    check: Check | None
 
+    def equations(self) -> list[Row]:
+        """Return what is explained as equations."""
+        raise NotImplementedError
 
-def save_handout(explained: Explained, path: str | PathLike[str]) -> Path:
-    """Write a derivation; the ending of the name says how. Raise TrainingError where that cannot be done."""
-    place = Path(path)
-    writers = {".tex": _latex, ".html": _html, ".md": _markdown, ".txt": lambda e: f"{e}\n", ".json": _json}
-    write = writers.get(place.suffix.lower())
-    if write is None:
-        raise TrainingError(f"{place}: a derivation is written as {', '.join(writers)}; give a name that ends so")
-    text = write(explained)
-    try:
-        place.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise TrainingError(f"cannot write {place}: {error.strerror or error}") from None
-    return place
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        raise NotImplementedError
+
+    def latex(self) -> str:
+        """Return the equations as LaTeX, to be put into a document that loads amsmath."""
+        return latex_of(self.equations())
+
+    def mathml(self) -> str:
+        """Return the equations as MathML, which browsers draw by themselves."""
+        return mathml_of(self.equations())
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write it as a handout; the ending says how: .tex, .html, .md, .txt or .json.
+
+        Raises TrainingError for another ending, or a place that cannot be written.
+        """
+        place = Path(path)
+        writers = {".tex": _latex, ".html": _html, ".md": _markdown, ".txt": lambda e: f"{e}\n", ".json": _json}
+        write = writers.get(place.suffix.lower())
+        if write is None:
+            raise TrainingError(f"{place}: a derivation is written as {', '.join(writers)}; give a name that ends so")
+        text = write(self)
+        try:
+            place.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise TrainingError(f"cannot write {place}: {error.strerror or error}") from None
+        return place
 
 
 def _latex(explained: Explained) -> str:

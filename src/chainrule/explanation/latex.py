@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from chainrule.explanation.equations import Number, Piece, Row, Sign, Symbol
+from chainrule.explanation.rows import Number, Piece, Row, Sign, Symbol
 
 SPECIAL = {
     "_": r"\_",

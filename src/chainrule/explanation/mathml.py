@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from chainrule.explanation.equations import Number, Piece, Row, Sign, Symbol
+from chainrule.explanation.rows import Number, Piece, Row, Sign, Symbol
 
 
 def mathml_of(rows: Sequence[Row]) -> str:

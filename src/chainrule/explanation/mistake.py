@@ -17,7 +17,7 @@ from chainrule.explanation.derivation import Check
 from chainrule.explanation.numbers import signed
 from chainrule.explanation.scene import Scene
 from chainrule.explanation.update import after_step
-from chainrule.explanation.waypoints import Misread, derivative_by
+from chainrule.explanation.waypoints import Misread, derivatives_by
 from chainrule.learn import Optimizer
 
 Array = np.ndarray[Any, Any]
@@ -36,10 +36,9 @@ def updated_first(scene: Scene, optimizer: Optimizer) -> dict[str, Array]:
     for _ in range(len(known) + 1):
         traced = scene.all_rows
         misread: Misread = {traced.parameters[name]: value for name, value in known.items()}
-        gradient = {
-            name: derivative_by(traced.graph, traced.arrays, traced.parameters[name], misread) + slopes[name]
-            for name in scene.names
-        }
+        nodes = [traced.parameters[name] for name in scene.names]
+        found = derivatives_by(traced.graph, traced.arrays, nodes, misread)
+        gradient = {name: slope + slopes[name] for name, slope in zip(scene.names, found, strict=True)}
         after = after_step(scene, optimizer, gradient)
         if all(np.array_equal(after[name], known[name]) for name in known):
             return after

@@ -12,7 +12,7 @@ import numpy as np
 from chainrule import ops
 from chainrule.errors import TrainingError, TypeMismatch
 from chainrule.execute import REFERENCE
-from chainrule.explanation.waypoints import Misread, changes_by, derivative_by
+from chainrule.explanation.waypoints import Misread, changes_by, derivative_by, derivatives_by
 from chainrule.graph import Graph, Node, as_array, flatten, leaf_names, make_graph, tree_map
 from chainrule.learn import Objective, Run
 from chainrule.learn.data import make_rows, normalized
@@ -61,6 +61,8 @@ class Scene:
     """Where the rows are in their batch, which dropout masks depend on (None: the rows are the batch)."""
     tied: bool = False
     """Has each layer one bias for all its units? Its parameter is then one number."""
+    carried: Any = None
+    """The state of the run's optimizer before the step; None where there is no step."""
     updated: Mapping[str, Array] | None = None
     """What the backward computation reads in the place of the parameters, on purpose (mistake.py)."""
 
@@ -133,8 +135,13 @@ class Scene:
 
     def gradient(self, name: str) -> Array:
         """Return ∂F/∂θ of the data's part, for one parameter."""
+        return self.gradients([name])[0]
+
+    def gradients(self, names: Sequence[str]) -> list[Array]:
+        """Return ∂F/∂θ of the data's part, for several parameters: one backward computation."""
         traced = self.all_rows
-        return derivative_by(traced.graph, traced.arrays, traced.parameters[name], self.misread(traced.parameters))
+        nodes = [traced.parameters[name] for name in names]
+        return derivatives_by(traced.graph, traced.arrays, nodes, self.misread(traced.parameters))
 
     def misread(self, nodes: Mapping[str, Node]) -> Misread:
         """Return what the backward computation reads in the place of some parameters."""
@@ -156,10 +163,9 @@ class Scene:
         """Return what each penalty adds to the derivative by one element of a parameter."""
         return [(label, float(slope[index])) for label, slope in self.penalty_slopes(name)]
 
-    def slope(self, name: str) -> Array:
-        """Return ∂F/∂θ for one parameter as a step is given it: with the penalties that are smooth."""
-        gradient: Array = self.gradient(name) + self.smooth_slope(name)
-        return gradient
+    def slopes(self, names: Sequence[str]) -> list[Array]:
+        """Return ∂F/∂θ for parameters as a step is given it: with the penalties that are smooth."""
+        return [slope + self.smooth_slope(name) for name, slope in zip(names, self.gradients(names), strict=True)]
 
     def smooth_slope(self, name: str) -> Any:
         """Return the derivative of the smooth penalties by one parameter; the others act after the step."""
@@ -337,7 +343,7 @@ def _scene_of_run(run: Run, data: Any, rows: Sequence[int] | None, step: int | N
     if by_themselves:  # the network as it predicts
         return Scene(
             run.objective, moment.parameters, *given.picked(rows), state=moment.state, settings=settings,
-            rows=given.numbers(rows), step=step, run=run,
+            rows=given.numbers(rows), step=step, run=run, carried=moment.optimizer,
         )  # fmt: skip
     size = run.plan.batch_size
     epoch, number = divmod(step, -(-len(given.x) // size))
@@ -346,7 +352,7 @@ def _scene_of_run(run: Run, data: Any, rows: Sequence[int] | None, step: int | N
     key = ops.fold(ops.fold(ops.key(run.seed), ops.stream("training")), np.uint32(step))
     return Scene(
         run.objective, moment.parameters, *given.picked(chosen), state=moment.state, settings=settings, training=True,
-        key=key, rows=chosen.tolist(), step=step, run=run, positions=positions,
+        key=key, rows=chosen.tolist(), step=step, run=run, positions=positions, carried=moment.optimizer,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -129,29 +130,27 @@ class _Element:
     limit: float | None = None
     """What its elements were clipped to before that."""
 
-    @property
+    @cached_property
     def place(self) -> int:
         return leaf_names(flatten(self.parameters)[1]).index(self.what.name)
 
-    @property
+    @cached_property
     def parameters(self) -> Any:
         return self.treatment.trained(self.scene.parameters)
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, Any]:
         """The optimizer's numbers in force: the run's, where it was given others than the optimizer has."""
         given = self.scene.settings or {}
         own = {**self.optimizer.settings(), **self.treatment.settings(self.optimizer.decays)}
         return {k: np.asarray(given.get(k, v), np.float64) for k, v in own.items()}
 
-    @property
+    @cached_property
     def state(self) -> Any:
         """The optimizer's state before the step: the run's own, or that of a beginning."""
         fresh = self.optimizer.init(self.parameters)
-        if self.scene.run is None or self.scene.step is None:
-            return fresh
-        state = self.scene.run.at(self.scene.step).optimizer
-        if state.keys() != fresh.keys():  # another optimizer than the run's
+        state = self.scene.carried
+        if state is None or state.keys() != fresh.keys():  # there is no step, or another optimizer took it
             return fresh
         return tree_map(lambda v: v.astype(np.float64) if v.dtype.kind == "f" else v, state)
 
@@ -201,7 +200,7 @@ class _Element:
     def whole_gradient(self) -> Any:
         """Return the gradient by every parameter that is trained, penalties included, as far as it is clipped here."""
         names = leaf_names(flatten(self.parameters)[1])
-        slopes = [np.asarray(self.scene.slope(name), np.float64) for name in names]
+        slopes = [np.asarray(slope, np.float64) for slope in self.scene.slopes(names)]
         slopes[self.place][self.what.index] = self.raw
         if self.limit is not None:
             slopes = [np.clip(slope, -self.limit, self.limit) for slope in slopes]

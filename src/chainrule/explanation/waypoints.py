@@ -301,10 +301,19 @@ def multiplied_by(out: Node, start: Node) -> Node | None:
 
 def derivative_by(graph: Graph, arrays: Sequence[Array], node: Node, misread: Misread | None = None) -> Array:
     """Return the derivative of a graph's one output by a node; zeros where it does not depend on it."""
-    (slope,) = misreading(backward(graph.outputs, [make_constant(1.0)], [node]), misread or {})
-    if slope is None:
-        return np.zeros(fixed(node.shape))
-    return np.asarray(REFERENCE.run(Graph(graph.inputs, (slope,)), arrays)[0])
+    return derivatives_by(graph, arrays, [node], misread)[0]
+
+
+def derivatives_by(
+    graph: Graph, arrays: Sequence[Array], nodes: Sequence[Node], misread: Misread | None = None
+) -> list[Array]:
+    """Return the derivatives of a graph's one output by several nodes, by one backward computation."""
+    slopes = misreading(backward(graph.outputs, [make_constant(1.0)], nodes), misread or {})
+    found = iter(REFERENCE.run(Graph(graph.inputs, tuple(s for s in slopes if s is not None)), arrays))
+    return [
+        np.zeros(fixed(node.shape)) if slope is None else np.asarray(next(found))
+        for node, slope in zip(nodes, slopes, strict=True)
+    ]
 
 
 def fixed(shape: Shape) -> tuple[int, ...]:

@@ -90,6 +90,9 @@ class Container(Layer):
             given = inner.gives if chained else x
         return Declaration(parameters, state, settings, given, layers), list(layers.values())
 
+    def __str__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(str, self.layers))})"
+
     def _chain(self, scope: Scope, x: Any) -> Any:
         for i, (name, layer) in enumerate(self._named()):
             x = layer.forward(scope.child(name, computed=i > 0), x)
@@ -179,9 +182,6 @@ class Residual(Container):
     def forward(self, scope: Scope, x: Any) -> Any:
         return scope.name("out", x + self._chain(scope, x))
 
-    def __str__(self) -> str:
-        return f"Residual({', '.join(map(str, self.layers))})"
-
 
 @dataclass(frozen=True, init=False)
 class Concatenate(Container):
@@ -215,6 +215,3 @@ class Concatenate(Container):
     def forward(self, scope: Scope, x: Any) -> Any:
         parts = [layer.forward(scope.child(name), x) for name, layer in self._named()]
         return scope.name("out", ops.concatenate(parts, axis=1))
-
-    def __str__(self) -> str:
-        return f"Concatenate({', '.join(map(str, self.layers))})"

@@ -69,7 +69,9 @@ class Embedding(Layer):
     @property
     def rows(self) -> int:
         """How many rows the table has."""
-        return sum(self.categories) if isinstance(self.categories, tuple) else int(self.categories)  # type: ignore[arg-type]
+        if isinstance(self.categories, tuple):
+            return sum(self.categories)
+        return int(self.categories)  # type: ignore[arg-type]  # a sequence became a tuple when the layer was made
 
     def parameters(self, x: Type) -> Mapping[str, Parameter]:
         columns = columns_of(x, "Embedding")

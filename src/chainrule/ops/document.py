@@ -125,7 +125,7 @@ def _example(op: Op) -> tuple[list[Node], Mapping[str, Any]]:
         dtype = "f64" if "f64" in accepted_dtypes(op.accepts) else accepted_dtypes(op.accepts)[-1]
         types = [Type("bool" if name == "condition" else dtype) for name in op.operands]
     else:
-        given, attributes = EXAMPLES[op.name]  # type: ignore[assignment]
+        given, attributes = EXAMPLES[op.name]  # type: ignore[assignment]  # types with a dict: as the table has them
         types = list(given)
     names = op.operands if not op.variadic else [op.operands[0]] * len(types)
     return [make_input(kind, name) for kind, name in zip(types, names, strict=True)], attributes
@@ -161,7 +161,7 @@ def _derivatives(op: Op) -> Iterator[str]:
             yield f"${bar} = 0$, as the result is no float"
         else:
             g = make_input(y.type, "g")
-            made = rule(g, y, *operands, **attributes)  # type: ignore[operator]
+            made = rule(g, y, *operands, **attributes)  # type: ignore[operator]  # the two that are no function are above
             first = made[0] if op.variadic else made
             text = _formula(first, {**names, g: r"\bar{y}"})[0]
             is_shown = len(text) <= LONGEST and not any(word in text for word in UNTOLD)

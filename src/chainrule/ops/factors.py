@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ExecutionError, TypeMismatch
-from chainrule.graph.types import Rows, Type
+from chainrule.graph.types import Type
 from chainrule.ops.contractions import matmul
 from chainrule.ops.contractions import transposed as turned
-from chainrule.ops.library import identity_like, require_square, written
+from chainrule.ops.library import identity_like, require_square, system_type, written
 from chainrule.ops.logic import equal, where
-from chainrule.ops.record import Op, convert_hint, register, require_dtype
+from chainrule.ops.record import Op, register, require_dtype
 from chainrule.ops.views import broadcast, slice_
 
 
@@ -46,17 +46,6 @@ def _solve(a: Any, b: Any, transposed: bool) -> Any:
         raise ExecutionError(singular(len(a))) from None
 
 
-def _solve_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> Type:
-    a, b = types
-    require_dtype("solve", "a", a, "float")
-    if a.dtype != b.dtype:
-        raise TypeMismatch(f"solve: a is {a}, b is {b}; {convert_hint(('a', a), ('b', b))}")
-    require_square("solve", a.shape, a)
-    if b.rank != 2 or b.shape[0] != a.shape[0] or isinstance(b.shape[1], Rows):
-        raise TypeMismatch(_wrong_right_side(a, b))
-    return b
-
-
 def _solve_rule_a(g: Any, y: Any, a: Any, b: Any, transposed: bool) -> Any:
     back = solve(a, g, transposed=not transposed)
     return -(matmul(y, turned(back)) if transposed else matmul(back, turned(y)))
@@ -69,7 +58,7 @@ solve: Op = register(
         operands=("a", "b"),
         signature="(n,n),(n,m)->(n,m)",
         evaluate=_solve,
-        typing=_solve_type,
+        typing=system_type("solve", _wrong_right_side),
         pullback={
             "a": _solve_rule_a,
             "b": lambda g, y, a, b, transposed: solve(a, g, transposed=not transposed),

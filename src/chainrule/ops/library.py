@@ -6,7 +6,7 @@ exempt from the promise of equal bits across machines: a LAPACK picks its kernel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from chainrule.graph.types import Rows, Type, show_shape
 from chainrule.ops import logic
 from chainrule.ops.build import new_node
 from chainrule.ops.random import iota
-from chainrule.ops.record import Op, convert_hint, register, require_dtype
+from chainrule.ops.record import Op, TypeRule, convert_hint, register, require_dtype
 
 
 def not_positive_definite(n: int) -> str:
@@ -133,15 +133,20 @@ def _wrong_right_side(a: object, b: object) -> str:
     )
 
 
-def _solve_type(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> Type:
-    a, b = types
-    require_dtype("solve_triangular", "a", a, "float")
-    if a.dtype != b.dtype:
-        raise TypeMismatch(f"solve_triangular: a is {a}, b is {b}; {convert_hint(('a', a), ('b', b))}")
-    require_square("solve_triangular", a.shape, a)
-    if b.rank != 2 or b.shape[0] != a.shape[0] or isinstance(b.shape[1], Rows):
-        raise TypeMismatch(_wrong_right_side(a, b))
-    return b
+def system_type(name: str, wrong_right_side: Callable[[object, object], str]) -> TypeRule:
+    """Return how a system of equations ax = b is typed: as b, the columns of which are its right sides."""
+
+    def typing(types: tuple[Type, ...], attributes: Mapping[str, Any]) -> Type:
+        a, b = types
+        require_dtype(name, "a", a, "float")
+        if a.dtype != b.dtype:
+            raise TypeMismatch(f"{name}: a is {a}, b is {b}; {convert_hint(('a', a), ('b', b))}")
+        require_square(name, a.shape, a)
+        if b.rank != 2 or b.shape[0] != a.shape[0] or isinstance(b.shape[1], Rows):
+            raise TypeMismatch(wrong_right_side(a, b))
+        return b
+
+    return typing
 
 
 def _solve_rule_a(g: Any, y: Any, a: Any, b: Any, transposed: bool) -> Any:
@@ -160,7 +165,7 @@ solve_triangular: Op = register(
         operands=("a", "b"),
         signature="(n,n),(n,m)->(n,m)",
         evaluate=_solve_triangular,
-        typing=_solve_type,
+        typing=system_type("solve_triangular", _wrong_right_side),
         pullback={"a": _solve_rule_a, "b": _solve_rule_b},
         attributes=("transposed",),
         defaults={"transposed": False},

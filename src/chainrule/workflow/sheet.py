@@ -182,7 +182,8 @@ class Mark:
 def mark(text: str) -> list[Mark]:
     """Mark a sheet: every value that it asks for."""
     setup, asked, answers = read_sheet(text)
-    items = {item.key: item for section in sections(worked_example(1, setup)) for item in section.items}
+    example = worked_example(1, setup)
+    items = {item.key: item for section in sections(example) for item in section.items}
     wrong = {name: _values(worked_example(1, changed)) for name, changed in _mistakes(setup).items()}
     marks = []
     for key in asked:
@@ -190,7 +191,7 @@ def mark(text: str) -> list[Mark]:
             raise TrainingError(f"the sheet asks for {key!r}, which this example does not have")
         right, given = items[key].value, answers.get(key, "")
         answer = _number(given)
-        mistake = _likely(key, answer, right, setup, wrong, items)
+        mistake = _likely(key, answer, right, example, wrong, items)
         ok = answer is not None and not mistake and _close(answer, right, _measured_from(key, setup))
         marks.append(Mark(key, given, right, ok, mistake))
     return marks
@@ -258,13 +259,13 @@ def _mistakes(setup: Setup) -> dict[str, Setup]:
 
 
 def _likely(
-    key: str, number: tuple[float, int, float] | None, right: float, setup: Setup,
+    key: str, number: tuple[float, int, float] | None, right: float, example: WorkedExample,
     wrong: Mapping[str, Mapping[str, float]], items: Mapping[str, Item],
 ) -> str:  # fmt: skip
     """Return which mistake gives the answer."""
     if number is None:
         return "no number can be read here"
-    start = _measured_from(key, setup)
+    start = _measured_from(key, example.setup)
     near = _close(number, right, start)
     if start and number[0] == start != right:
         return "this is the old weight: no step was taken"
@@ -275,7 +276,7 @@ def _likely(
             places = max(int(np.ceil(-np.log10(2 * STEP_SHOWN * abs(right - start)))), 1)
             many = f"{places} places after the point, so that the step shows"
         return f"{'right as far as it goes: ' if good and number[1] else ''}give {many}"
-    for name, value in _named_mistakes(key, right, setup, wrong, items):
+    for name, value in _named_mistakes(key, right, example, wrong, items):
         nearer = not near or abs(number[0] - value) < 0.1 * abs(number[0] - right)
         if nearer and not np.isclose(value, right, rtol=1e-12) and _close(number, value, start):
             return name
@@ -283,9 +284,10 @@ def _likely(
 
 
 def _named_mistakes(
-    key: str, right: float, setup: Setup, wrong: Mapping[str, Mapping[str, float]], items: Mapping[str, Item]
+    key: str, right: float, example: WorkedExample, wrong: Mapping[str, Mapping[str, float]], items: Mapping[str, Item]
 ) -> list[tuple[str, float]]:
     """Return what each usual mistake would give, the likeliest first."""
+    setup = example.setup
     found: list[tuple[str, float]] = []
     if key.endswith("+"):
         found += _of_update(key, right, setup, wrong, items)
@@ -294,7 +296,7 @@ def _named_mistakes(
     found += [(name, values[key]) for name, values in wrong.items()]
     found += [*_mean_for_sum(key, right, setup), *_without_own_bias(key, right, setup)]
     if key.startswith(("dE/dw", "delta_h")):
-        found += _factor_missing(key, right, setup, items)
+        found += _factor_missing(key, right, example, items)
     return found
 
 
@@ -334,9 +336,11 @@ def _mean_for_sum(key: str, right: float, setup: Setup) -> list[tuple[str, float
     return [(f"the mean over the {count} outputs was taken: E is their sum", start + (right - start) / count)]
 
 
-def _factor_missing(key: str, right: float, setup: Setup, items: Mapping[str, Item]) -> list[tuple[str, float]]:
+def _factor_missing(
+    key: str, right: float, example: WorkedExample, items: Mapping[str, Item]
+) -> list[tuple[str, float]]:
     """What a derivative is where one of its factors is left out, or one of its paths."""
-    s = worked_example(1, setup).first
+    setup, s = example.setup, example.first
     h, o = s.values["hidden1.out"][0], s.values["output.out"][0]
     if key.startswith("dE/dw"):
         parameter, i, j = setup.places[key[4:]]
@@ -349,7 +353,7 @@ def _factor_missing(key: str, right: float, setup: Setup, items: Mapping[str, It
     else:
         j, given, found = int(key.removeprefix("delta_h")) - 1, 1.0, []
     slope = h[j] * (1 - h[j])
-    delta = (1 if setup.half else 2) * (o - np.array(setup.targets)) * o * (1 - o)
+    delta = s.deltas["output.net"]
     for k in range(len(o) if len(o) > 1 else 0):
         missing = ", ".join(f"o{m + 1}" for m in range(len(o)) if m != k)
         path = float(delta[k] * s.before["output.weight"][j, k] * slope * given)
