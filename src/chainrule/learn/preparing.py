@@ -70,15 +70,7 @@ def prepare(
     if validation is not None:
         given_rows.append(make_rows(validation, "validation", dtype))
         _require_alike(*given_rows)
-    if groups is not None and method is None:
-        raise TrainingError(
-            "groups are read by the limits of a method such as cr.constrain.Lagrangian(): give method=…"
-        )
-    if method is not None and patience is not None:
-        raise TrainingError(
-            f"patience keeps the parameters of the lowest validation loss, which may violate the constraints that "
-            f"{type(method).__name__} is on its way to: leave it out"
-        )
+    _refuse_beside_min_max(method, groups, patience)
     given_rows[0] |= group_columns(groups, len(given_rows[0]["x"]), dtype)
     if validation_groups is not None:
         if validation is None:
@@ -158,6 +150,19 @@ def prepare(
         multipliers=multipliers,
         notes=notes,
     )
+
+
+def _refuse_beside_min_max(method: MinMax | None, groups: Any, patience: int | None) -> None:
+    """Raise TrainingError for what is read by such a method alone, and for what leads away from its solution."""
+    if groups is not None and method is None:
+        raise TrainingError(
+            "groups are read by the limits of a method such as cr.constrain.Lagrangian(): give method=…"
+        )
+    if method is not None and patience is not None:
+        raise TrainingError(
+            f"patience keeps the parameters of the lowest validation loss, which may violate the constraints that "
+            f"{type(method).__name__} is on its way to: leave it out"
+        )
 
 
 def _declared(objective: Objective, kind: Type, parameters: Any) -> Mapping[str, Parameter]:
