@@ -59,6 +59,9 @@ def test_what_is_wrong_is_said(cli: Any, tmp_path: Path) -> None:
     result = cli("train", str(PENGUINS), "-t", "species", "--resume")
     assert result.code == 2
     assert "give --checkpoint FOLDER too" in " ".join(result.err.split())
+    result = cli("train", str(PENGUINS), "-t", "species", "--checkpoint-every", "5")
+    assert result.code == 2
+    assert "give --checkpoint FOLDER too" in " ".join(result.err.split())
     quick = ["-t", "species", "--epochs", "3", "-q", "--checkpoint", str(tmp_path / "run"), "-o", str(tmp_path / "m")]
     assert cli("train", str(PENGUINS), *quick).code == 0
     result = cli("train", str(PENGUINS), *quick, "--resume", "--seed", "1")

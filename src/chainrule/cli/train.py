@@ -167,8 +167,11 @@ def train(
         ),
     ] = None,
     checkpoint_every: Annotated[
-        float, typer.Option(metavar="SECONDS", help="With --checkpoint: about how often.", min=0.0)
-    ] = 30.0,
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="With --checkpoint: about how often. [default: 30]", min=0.0, show_default=False
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -192,12 +195,15 @@ def train(
     hidden_sizes = sizes(hidden)
     rows: int | str | None = None if batch_size is None else batch(batch_size)
     rows = int(rows) if isinstance(rows, str) and rows != "all" else rows
+    if checkpoint_every is not None and checkpoint is None:
+        raise typer.BadParameter("give --checkpoint FOLDER too: where to write", param_hint="'--checkpoint-every'")
     if resume and checkpoint is None:
         raise typer.BadParameter("give --checkpoint FOLDER too: the last checkpoint is there", param_hint="'--resume'")
     with reporting(debug):
         from chainrule.cli.text import training_text
         from chainrule.files.checkpoint import checkpoints_in
         from chainrule.files.container import refuse_foreign
+        from chainrule.learn.checkpoints import EVERY
         from chainrule.workflow import TrainOptions
         from chainrule.workflow import train as train_table
 
@@ -237,7 +243,7 @@ def train(
             test_data=test_data,
             progress=not quiet and sys.stderr.isatty(),
             checkpoint=checkpoint,
-            checkpoint_every=checkpoint_every,
+            checkpoint_every=EVERY if checkpoint_every is None else checkpoint_every,
             resume=resume,
         )
         trained.model.save(real_place)
