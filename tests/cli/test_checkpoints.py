@@ -69,3 +69,24 @@ def test_what_is_wrong_is_said(cli: Any, tmp_path: Path) -> None:
     assert "is of another training. Different are: the training data" in " ".join(result.err.split())
     assert "Traceback" not in result.err
     assert cli("train", str(PENGUINS), *quick, "--resume").code == 0
+
+
+@pytest.mark.filterwarnings("default:the checkpoint")
+def test_a_damaged_checkpoint_is_passed_over_and_said(cli: Any, tmp_path: Path) -> None:
+    words = ["train", str(PENGUINS), "-t", "species", "--epochs", "20", "--patience", "20", "--checkpoint", "run"]
+    assert cli(*words, "--checkpoint-every", "0", "-q", "-o", "first").code == 0
+    *_, before, newest = sorted((tmp_path / "run").iterdir())
+    newest.write_bytes(newest.read_bytes()[:300])
+    result = cli(*words, "--resume", "-q", "-o", "second")
+    assert result.code == 0
+    said = f"Warning: the checkpoint {newest.name} was damaged; the run went on from {before.name}, the one before it"
+    assert " ".join(result.err.split()).startswith(said)
+    assert ".py:" not in result.err  # a line of our source is for --debug
+    one, other = models(tmp_path / "first", tmp_path / "second")
+    assert one == other
+    for path in (tmp_path / "run").iterdir():
+        path.write_bytes(b"")
+    result = cli(*words, "--resume", "-q", "-o", "third")
+    assert result.code == 1
+    assert result.err.startswith("Error: no checkpoint in run is good: ")
+    assert not (tmp_path / "third").exists()

@@ -1,11 +1,13 @@
-"""Errors as one message on stderr and an exit code; the traceback is for --debug."""
+"""Errors as one message on stderr and an exit code; the traceback is for --debug. Warnings as a line on stderr."""
 
 from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 
@@ -19,7 +21,10 @@ def reporting(debug: bool) -> Iterator[None]:
     Ctrl-C is left to ``chainrule.cli.main``, which says it wherever it strikes.
     """
     try:
-        yield
+        with warnings.catch_warnings():
+            if not debug:  # a user of the command line has no use for a line of our source
+                warnings.showwarning = _say
+            yield
         sys.stdout.flush()
     except typer.Exit:
         raise
@@ -49,6 +54,10 @@ def reporting(debug: bool) -> Iterator[None]:
             err=True,
         )
         raise typer.Exit(1) from None
+
+
+def _say(message: Warning | str, *_: Any, **__: Any) -> None:
+    typer.echo(f"Warning: {message}", err=True)
 
 
 def _drop_output() -> None:

@@ -188,18 +188,21 @@ class Compiler:
                 with self.stage((0.06 * (len(stage.nodes) + 2), product(first.shape)), divisible=True) as frame:
                     nests.fused_nest(frame, stage, view_of)
                 continue
-            *absorbed, node = stage.nodes
+            node = stage.nodes[-1]
             if node.op.kind == "region":
                 with self.stage():
                     results[node] = REGIONS[node.op.name](self, node, [view_of(o) for o in node.operands])
                 continue
-            views[node] = wanted.get(node) or self.temporary(node.type)
             if node.op.name in REDUCTIONS:
-                cost = 0.06 * (len(absorbed) + 2), product(node.operands[0].shape)
+                absorbed = [n for n in stage.nodes if n.op.name not in REDUCTIONS]
+                reductions = stage.nodes[len(absorbed) :]
+                views.update({n: wanted.get(n) or self.temporary(n.type) for n in reductions})
+                cost = 0.06 * (len(stage.nodes) + 1), product(node.operands[0].shape)
                 with self.stage(cost, divisible=True) as frame:
-                    reduction_nest(frame, node, absorbed, view_of, views[node])
-            else:
-                HEAVY[node.op.name](self, node, [view_of(o) for o in node.operands], views[node])
+                    reduction_nest(frame, reductions, absorbed, view_of, [views[n] for n in reductions])
+                continue
+            views[node] = wanted.get(node) or self.temporary(node.type)
+            HEAVY[node.op.name](self, node, [view_of(o) for o in node.operands], views[node])
         final = []
         for node, target in zip(graph.outputs, targets, strict=True):
             view = view_of(node)

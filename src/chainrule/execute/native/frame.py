@@ -338,22 +338,32 @@ def carried_loop(
     frame: Frame, begin: str, end: str, step: int, total: Value, body: Callable[[str, Value], Value]
 ) -> Value:
     """Count from begin to end with a value carried from trip to trip."""
+    (result,) = carried_loops(frame, begin, end, step, [total], lambda index, running: [body(index, *running)])
+    return result
+
+
+def carried_loops(
+    frame: Frame, begin: str, end: str, step: int, totals: Sequence[Value],
+    body: Callable[[str, list[Value]], list[Value]],
+) -> list[Value]:  # fmt: skip
+    """Count from begin to end with some values carried from trip to trip."""
     f = frame.f
     head, inside, done = f.label("head"), f.label("body"), f.label("done")
     before = f.block
-    index, after, running = f.name("i"), f.name("next"), f.name("acc")
+    index, after = f.name("i"), f.name("next")
+    running = [Value(f.name("acc"), t.dtype, t.lanes) for t in totals]
     f.do(f"br label %{head}")
     f.start(head)
     place = len(f.lines)
-    f.lines += ["", ""]
+    f.lines += [""] * (1 + len(running))
     more = f.put(f"icmp slt i64 {index}, {end}")
     f.do(f"br i1 {more}, label %{inside}, label %{done}")
     f.start(inside)
-    result = body(index, Value(running, total.dtype, total.lanes))
+    results = body(index, running)
     f.do(f"{after} = add nsw i64 {index}, {step}")
     f.do(f"br label %{head}")
     f.lines[place] = f"  {index} = phi i64 [ {begin}, %{before} ], [ {after}, %{f.block} ]"
-    start = total.name
-    f.lines[place + 1] = f"  {running} = phi {total.type} [ {start}, %{before} ], [ {result.name}, %{f.block} ]"
+    for i, (now, start, result) in enumerate(zip(running, totals, results, strict=True), start=place + 1):
+        f.lines[i] = f"  {now.name} = phi {now.type} [ {start.name}, %{before} ], [ {result.name}, %{f.block} ]"
     f.start(done)
-    return Value(running, total.dtype, total.lanes)
+    return running

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from chainrule.execute.native.emit import Function
-from chainrule.execute.native.frame import Frame, carried_loop, columns, walk
+from chainrule.execute.native.frame import Frame, carried_loops, columns, walk
 from chainrule.execute.native.layout import ITEM_BYTES, View, collapse
 from chainrule.execute.native.nests import Expression
 from chainrule.execute.native.vector import Value, VectorBuilder, literal
@@ -13,68 +13,86 @@ from chainrule.graph import Dim, Node
 
 ACCUMULATORS = {4: 16, 8: 8, 1: 16}
 """Logical lanes of a sum along contiguous elements, the same for every width of vectors: bits are a promise."""
+BLOCK = 4
+"""So many vectors of columns are reduced together."""
+LONG = 16
+"""From so many vectors on, a loop runs without a mask, and a masked trip follows it."""
+LIGHT = ("add", "subtract", "multiply", "negative", "square", "absolute", "where")
+"""Operations that need no register but their result's."""
 START = {"sum": 0, "prod": 1, "max": float("-inf"), "min": float("inf"), "all": 1}
 
 
 def reduction_nest(
-    frame: Frame, node: Node, absorbed: Sequence[Node], view_of: Callable[[Node], View], target: View
-) -> None:
-    """Reduce along axes into a contiguous target, in an order that depends on the shape alone.
+    frame: Frame, nodes: Sequence[Node], absorbed: Sequence[Node], view_of: Callable[[Node], View],
+    targets: Sequence[View],
+) -> None:  # fmt: skip
+    """Reduce along axes into contiguous targets, in an order that depends on the shape alone.
 
-    Elementwise nodes that nothing else reads are computed on the way, in registers (``absorbed``).
+    Elementwise nodes that nothing else reads are computed on the way, in registers (``absorbed``); several reductions
+    along the same axes that share such nodes are one pass.
     """
-    nest = _Reduction(frame, node, absorbed, view_of, target)
+    nest = _Reduction(frame, nodes, absorbed, view_of)
     kept = [a for a in range(len(nest.shape)) if a not in nest.axes]
     outer, strides = collapse(
-        tuple(nest.shape[a] for a in kept), [*([v.strides[a] for a in kept] for v in nest.views), list(target.strides)]
+        tuple(nest.shape[a] for a in kept),
+        [*([v.strides[a] for a in kept] for v in nest.views), *(list(t.strides) for t in targets)],
     )
-    walk(frame, outer, [*nest.views, target], strides, nest.inner, divided=True)
+    walk(frame, outer, [*nest.views, *targets], strides, nest.inner, divided=True)
 
 
 class _Reduction:
-    """A reduction being written: how one of its operand's elements is read, and how two are combined."""
+    """Reductions being written: how one of their operands' elements is read, and how two are combined."""
 
     def __init__(
-        self, frame: Frame, node: Node, absorbed: Sequence[Node], view_of: Callable[[Node], View], target: View
+        self, frame: Frame, nodes: Sequence[Node], absorbed: Sequence[Node], view_of: Callable[[Node], View]
     ) -> None:
-        (self.operand,) = node.operands
+        self.operands = [node.operands[0] for node in nodes]
+        first = nodes[0]
         self.frame = frame
-        self.absorbed = bool(absorbed)
-        self.axes = tuple(node.attributes["axes"])
-        self.shape, self.dtype = self.operand.shape, self.operand.type.dtype
+        self.absorbed = absorbed
+        self.axes = tuple(first.attributes["axes"])
+        self.shape, self.dtype = self.operands[0].shape, self.operands[0].type.dtype
         self.expression = Expression(frame, absorbed, view_of)
-        self.views = self.expression.views if absorbed else [view_of(self.operand)]
+        self.views = self.expression.views if absorbed else [view_of(self.operands[0])]
         self.dims, self.strides = collapse(
             tuple(self.shape[a] for a in self.axes), [[v.strides[a] for a in self.axes] for v in self.views]
         )
         builder = VectorBuilder(frame.f)
-        self.start = Value(literal(START[node.op.name], self.dtype), self.dtype, 1)
-        self.combine: Callable[[Value, Value], Value] = {
+        self.starts = [Value(literal(START[node.op.name], self.dtype), self.dtype, 1) for node in nodes]
+        combine: Mapping[str, Callable[[Value, Value], Value]] = {
             "sum": builder.add,
             "prod": builder.multiply,
             "max": builder.maximum,
             "min": builder.minimum,
             "all": builder.logical_and,
-        }[node.op.name]
+        }
+        self.combines = [combine[node.op.name] for node in nodes]
         # asked for before any loop begins: lengths and strides of the inner axes
         self.lengths = [frame.dim(d) for d in self.dims]
         self.apart = [[frame.dim(s) for s in own] for own in self.strides]
 
+    def combine(self, totals: Sequence[Value], more: Sequence[Value]) -> list[Value]:
+        return [c(total, new) for c, total, new in zip(self.combines, totals, more, strict=True)]
+
+    def splat(self, values: Sequence[Value], lanes: int) -> list[Value]:
+        return [self.frame.splat(v, lanes) for v in values]
+
     def read(
         self, pointers: Sequence[str], steps: Sequence[Dim], apart: Sequence[str], index: str, lanes: int,
         mask: str | None,
-    ) -> Value:  # fmt: skip
-        """Return the operand's elements at an index along an axis with these strides."""
+    ) -> list[Value]:  # fmt: skip
+        """Return each operand's elements at an index along an axis with these strides."""
         frame = self.frame
         if self.absorbed:
             hoisted = {} if lanes == 1 else self.expression.hoisted(pointers, steps)
-            return self.expression.at(pointers, steps, apart, index, lanes, hoisted, mask)[self.operand]
+            found = self.expression.at(pointers, steps, apart, index, lanes, hoisted, mask)
+            return [found[operand] for operand in self.operands]
         place = frame.step(pointers[0], self.dtype, frame.f.times(index, apart[0]))
         if steps[0] == 1 or lanes == 1:
-            return frame.load(place, self.dtype, lanes, mask)
+            return [frame.load(place, self.dtype, lanes, mask)]
         if steps[0] == 0:
-            return frame.splat(frame.load(place, self.dtype), lanes)
-        return frame.gather(place, self.dtype, apart[0], lanes, mask)
+            return [frame.splat(frame.load(place, self.dtype), lanes)]
+        return [frame.gather(place, self.dtype, apart[0], lanes, mask)]
 
     def moved(self, pointers: Sequence[str], index: str, depth: int) -> list[str]:
         frame = self.frame
@@ -86,85 +104,115 @@ class _Reduction:
     def inner(self, begin: str, end: str, pointers: list[str], steps: list[Dim]) -> None:
         """Write the last of the axes that are kept: columns side by side, or one result after another."""
         frame, f = self.frame, self.frame.f
-        sources, target = pointers[:-1], pointers[-1]
+        sources, targets = pointers[: len(self.views)], pointers[len(self.views) :]
         apart = [frame.dim(s) for s in steps]
+        to = apart[len(self.views) :]
 
         def column(index: str, lanes: int, mask: str | None) -> None:
-            total = self.across(sources, steps, apart, index, 0, frame.splat(self.start, lanes), mask)
-            frame.store(frame.splat(total, lanes), frame.step(target, self.dtype, index), mask)
+            totals = self.across(sources, steps, apart, index, 0, self.splat(self.starts, lanes), mask)
+            for total, target in zip(totals, targets, strict=True):
+                frame.store(frame.splat(total, lanes), frame.step(target, self.dtype, index), mask)
 
         def one(index: str) -> None:
             at = [
                 frame.step(p, v.dtype, f.times(index, s)) for p, v, s in zip(sources, self.views, apart, strict=False)
             ]
-            total = self.along(at)
-            frame.store(total, frame.step(target, self.dtype, f.times(index, apart[-1])))
+            for total, target, s in zip(self.along(at), targets, to, strict=True):
+                frame.store(total, frame.step(target, self.dtype, f.times(index, s)))
 
-        if self.is_wide(steps):
-            columns(frame, begin, end, self.expression.lanes(), column)
-        else:
+        if not self.is_wide(steps):
             with f.loop(begin, end) as index:
                 one(index)
+            return
+        lanes = self.expression.lanes()
+        if lanes > 1 and self.blocks():
+            # whole cache lines of several vectors, and as many sums that do not wait for one another
+            wide = BLOCK * lanes
+            whole = f.put(f"and i64 {f.put(f'sub nsw i64 {end}, {begin}')}, {-wide}")
+            middle = f.put(f"add nsw i64 {begin}, {whole}")
+            with f.loop(begin, middle, wide) as index:
+                column(index, wide, None)
+            begin = middle
+        columns(frame, begin, end, lanes, column)
 
     def is_wide(self, steps: Sequence[Dim]) -> bool:
         """Are the results next to each other, and their operands too? A vector of them is computed then."""
-        return steps[-1] == 1 and all(s in (0, 1) for s in steps)
+        count = len(self.views)
+        return all(s == 1 for s in steps[count:]) and all(s in (0, 1) for s in steps[:count])
+
+    def blocks(self) -> bool:
+        """Are there several vectors of columns, and few enough values for each that all stay in registers?"""
+        kept = [d for a, d in enumerate(self.shape) if a not in self.axes]
+        return (
+            bool(kept) and isinstance(kept[-1], int) and kept[-1] >= BLOCK * self.expression.lanes()
+            and len(self.views) + len(self.operands) <= 4
+            and all(node.op.name in LIGHT for node in self.absorbed)
+        )  # fmt: skip
 
     def across(
         self, pointers: Sequence[str], steps: Sequence[Dim], apart: Sequence[str], index: str, depth: int,
-        total: Value, mask: str | None,
-    ) -> Value:  # fmt: skip
+        totals: list[Value], mask: str | None,
+    ) -> list[Value]:  # fmt: skip
         """Reduce all inner axes for a vector of columns."""
         if depth == len(self.dims):
-            return self.combine(total, self.read(pointers, steps, apart, index, total.lanes, mask))
-        return carried_loop(self.frame, "0", self.lengths[depth], 1, total, lambda i, running: self.across(
+            return self.combine(totals, self.read(pointers, steps, apart, index, totals[0].lanes, mask))
+        return carried_loops(self.frame, "0", self.lengths[depth], 1, totals, lambda i, running: self.across(
             self.moved(pointers, i, depth), steps, apart, index, depth + 1, running, mask
         ))  # fmt: skip
 
-    def along(self, pointers: Sequence[str]) -> Value:
+    def along(self, pointers: Sequence[str]) -> list[Value]:
         """Reduce the inner axes for one result: in fixed logical lanes, the last ones by a mask; then in a tree."""
         if not self.dims:
             return self.combine(
-                self.start, self.read(pointers, [0] * len(pointers), ["0"] * len(pointers), "0", 1, None)
+                self.starts, self.read(pointers, [0] * len(pointers), ["0"] * len(pointers), "0", 1, None)
             )
         frame, f = self.frame, self.frame.f
         steps = [s[-1] for s in self.strides]
         apart = [s[-1] for s in self.apart]
         lanes = ACCUMULATORS[ITEM_BYTES[self.dtype]]
         if not all(s in (0, 1) for s in steps):
-            return self.rows(0, pointers, self.start, lambda at, total: carried_loop(
-                frame, "0", self.lengths[-1], 1, total,
+            return self.rows(0, pointers, self.starts, lambda at, totals: carried_loops(
+                frame, "0", self.lengths[-1], 1, totals,
                 lambda i, running: self.combine(running, self.read(at, steps, apart, i, 1, None)),
             ))  # fmt: skip
 
-        def masked(at: Sequence[str], index: str, total: Value) -> Value:
+        def masked(at: Sequence[str], index: str, totals: list[Value]) -> list[Value]:
             mask = frame.mask(index, self.lengths[-1], lanes)
-            new = self.combine(total, self.read(at, steps, apart, index, lanes, mask))
-            name = f.put(f"select <{lanes} x i1> {mask}, {new.type} {new.name}, {total.type} {total.name}")
-            return Value(name, total.dtype, lanes)
+            more = self.combine(totals, self.read(at, steps, apart, index, lanes, mask))
+            return [
+                Value(
+                    f.put(f"select <{lanes} x i1> {mask}, {new.type} {new.name}, {total.type} {total.name}"),
+                    total.dtype, lanes,
+                )
+                for total, new in zip(totals, more, strict=True)
+            ]  # fmt: skip
 
-        def vectors(at: Sequence[str], total: Value) -> Value:
-            if frame.masked:
-                return carried_loop(frame, "0", self.lengths[-1], lanes, total, lambda i, t: masked(at, i, t))
+        def vectors(at: Sequence[str], totals: list[Value]) -> list[Value]:
+            long = isinstance(self.dims[-1], int) and self.dims[-1] >= LONG * lanes
+            if frame.masked and not long:  # in a long loop a sum should not wait for its mask
+                return carried_loops(frame, "0", self.lengths[-1], lanes, totals, lambda i, t: masked(at, i, t))
             whole = f.put(f"and i64 {self.lengths[-1]}, {-lanes}")
-            total = carried_loop(
-                frame, "0", whole, lanes, total,
+            totals = carried_loops(
+                frame, "0", whole, lanes, totals,
                 lambda i, t: self.combine(t, self.read(at, steps, apart, i, lanes, None)),
             )  # fmt: skip
-            return carried_loop(frame, whole, self.lengths[-1], lanes, total, lambda i, t: masked(at, i, t))
+            return carried_loops(frame, whole, self.lengths[-1], lanes, totals, lambda i, t: masked(at, i, t))
 
-        wide = self.rows(0, pointers, frame.splat(self.start, lanes), vectors)
+        wide = self.rows(0, pointers, self.splat(self.starts, lanes), vectors)
         width = lanes
         while width > 1:  # a fixed tree: the upper half is combined with the lower, until one is left
             width //= 2
-            wide = self.combine(_half(f, wide, 0, width), _half(f, wide, width, width))
+            wide = self.combine([_half(f, v, 0, width) for v in wide], [_half(f, v, width, width) for v in wide])
         return wide
 
-    def rows(self, depth: int, at: Sequence[str], total: Value, last: Callable[[Sequence[str], Value], Value]) -> Value:
+    def rows(
+        self, depth: int, at: Sequence[str], totals: list[Value],
+        last: Callable[[Sequence[str], list[Value]], list[Value]],
+    ) -> list[Value]:  # fmt: skip
         """Loop over the inner axes but the last."""
         if depth == len(self.dims) - 1:
-            return last(at, total)
-        return carried_loop(self.frame, "0", self.lengths[depth], 1, total, lambda index, running: self.rows(
+            return last(at, totals)
+        return carried_loops(self.frame, "0", self.lengths[depth], 1, totals, lambda index, running: self.rows(
             depth + 1, self.moved(at, index, depth), running, last
         ))  # fmt: skip
 

@@ -1,8 +1,9 @@
 """The schedule: which nodes form one loop nest, and in which order the nests run.
 
 Elementwise nodes of one shape that need nothing in between are computed in one pass over their elements, in registers;
-so is ``all`` over every element of such a node, whose order does not matter. Everything else (products, reductions,
-gathers, loops) is a stage of its own.
+so is ``all`` over every element of such a node, whose order does not matter. A reduction computes on its way what only
+it reads; several along the same axes that read the same are one pass. Everything else (products, gathers, loops) is a
+stage of its own.
 """
 
 from __future__ import annotations
@@ -64,9 +65,9 @@ def make_schedule(graph: Graph) -> list[Stage]:
     for node in graph.nodes:
         for operand in node.operands:
             users.setdefault(operand, []).append(node)
-    absorbed = _absorbed(graph, users, outputs)
-    into = {node for nodes in absorbed.values() for node in nodes}
-    level = _levels(graph, absorbed, into)
+    passes = _passes(graph, users, outputs)
+    into = {node for one in passes.values() for node in one.absorbed}
+    level = _levels(graph, passes, into)
     _sink(graph, users, into, level)
 
     stages: dict[Any, Stage] = {}
@@ -77,7 +78,9 @@ def make_schedule(graph: Graph) -> list[Stage]:
             shape = node.operands[0].shape if is_flag(node) else node.shape
             stages.setdefault((level[node], 1, str(shape)), Stage([], True)).nodes.append(node)
         else:
-            stages[level[node], 0, place] = Stage([*absorbed.get(node, []), node], False)
+            one = passes.get(node, Pass([node], []))
+            if node is one.reductions[-1]:
+                stages[level[node], 0, place] = Stage([*one.absorbed, *one.reductions], False)
     order = sorted(stages, key=lambda k: (k[0], k[1], k[2] if k[1] == 0 else 0))
     result = [part for key in order for part in _parts(stages[key])]
     _mark_stored(result, users, outputs)
@@ -88,25 +91,55 @@ def _fuses(node: Node) -> bool:
     return is_elementwise(node) or is_flag(node)
 
 
-def _levels(graph: Graph, absorbed: Mapping[Node, list[Node]], into: set[Node]) -> dict[Node, int]:
+def _levels(graph: Graph, passes: Mapping[Node, Pass], into: set[Node]) -> dict[Node, int]:
     """Return the earliest level of every node; a nest reads in registers what is computed at its own level."""
     level: dict[Node, int] = {}
+    shared = {node for node, one in passes.items() if len(one.reductions) > 1}
+    late = set(shared)
 
     def ready(node: Node) -> int:
         """The level from which a node's elements are in memory."""
         return level[node] + 1 if _fuses(node) else level[node]
 
-    for node in graph.nodes:
+    def alone(node: Node) -> int:
+        """The earliest level of a stage that is no loop nest; those of a level run in the order of the graph.
+
+        That does not hold for what reads one of several reductions that are one pass, which runs where the last of them
+        stands: the reader runs a level later.
+        """
+        return max(
+            (
+                ready(o) + (o in late)
+                for part in (node, *(passes[node].absorbed if node in passes else ()))
+                for o in part.operands
+                if o not in into
+            ),
+            default=0,
+        )
+
+    for node in _ordered(graph) if shared else graph.nodes:
+        if node in level:
+            continue
         if is_leaf(node) or node in into:
             level[node] = 0
+        elif is_alias(node):
+            level[node] = max(ready(o) for o in node.operands)
+            late.update([node] if any(o in late for o in node.operands) else [])
         elif _fuses(node):
             level[node] = max(
                 (level[o] if joins(o, node, i) else ready(o) for i, o in enumerate(node.operands)), default=0
             )
         else:
-            inner = absorbed.get(node, [])
-            level[node] = max((ready(o) for part in (node, *inner) for o in part.operands if o not in into), default=0)
+            together = passes[node].reductions if node in shared else [node]
+            level.update(dict.fromkeys(together, max(alone(n) for n in together)))
     return level
+
+
+def _ordered(graph: Graph) -> list[Node]:
+    """Return the nodes so that whatever comes before one of several reductions of a pass comes before them all."""
+    depth = _depths(graph)
+    place = {node: i for i, node in enumerate(graph.nodes)}
+    return sorted(graph.nodes, key=lambda n: (depth[n], not (_fuses(n) or is_alias(n) or is_leaf(n)), place[n]))
 
 
 def _sink(graph: Graph, users: Mapping[Node, list[Node]], into: set[Node], level: dict[Node, int]) -> None:
@@ -188,26 +221,71 @@ def _mark_stored(stages: list[Stage], users: Mapping[Node, list[Node]], outputs:
             }  # fmt: skip
 
 
-def _absorbed(graph: Graph, users: Mapping[Node, list[Node]], outputs: set[Node]) -> dict[Node, list[Node]]:
-    """Return, for each reduction, the elementwise nodes that only it reads: it computes them on its way."""
-    taken: set[Node] = set()
-    result: dict[Node, list[Node]] = {}
-    for reduction in graph.nodes:
-        if reduction.op.name not in REDUCTIONS or is_flag(reduction):
-            continue
-        mine: set[Node] = set()
-        stack = [reduction.operands[0]]
-        while stack:
-            node = stack.pop()
-            only = all(u is reduction or u in mine for u in users[node])
-            if not is_elementwise(node) or node in outputs or node in taken or node in mine or not only:
-                continue
-            mine.add(node)
-            stack.extend(o for i, o in enumerate(node.operands) if joins(o, node, i))
-        if reduction.operands[0] in mine:
-            result[reduction] = [node for node in graph.nodes if node in mine]
-            taken |= mine
-    return result
+@dataclass
+class Pass:
+    """One pass over operands in memory: reductions along the same axes, and the nodes that only they read."""
+
+    reductions: list[Node]
+    absorbed: list[Node]
+
+
+def _passes(graph: Graph, users: Mapping[Node, list[Node]], outputs: set[Node]) -> dict[Node, Pass]:
+    """Return, for each reduction that computes elementwise nodes on its way, the pass that it is part of.
+
+    Reductions that share such nodes are one pass, if they run along the same axes, and none waits for another: that is
+    so where equally many other stages come before them.
+    """
+    ends: dict[Node, set[Node] | None] = {}
+    depth = _depths(graph)
+    group: dict[Node, Node] = {}
+
+    def find(node: Node) -> Node:
+        while group.setdefault(node, node) is not node:
+            node = group[node]
+        return node
+
+    def alike(node: Node) -> Any:
+        operand = node.operands[0]
+        return str(operand.type), tuple(node.attributes["axes"]), depth[node]
+
+    def end_of(node: Node) -> set[Node] | None:
+        """Return the reductions that alone a node's elements come to, or None where it must be in memory."""
+        if not is_elementwise(node) or node in outputs or node not in users:
+            return None
+        found: set[Node] = set()
+        for user in users[node]:
+            if user.op.name in REDUCTIONS and not is_flag(user):
+                found.add(user)
+            elif is_elementwise(user) and all(joins(o, user, i) for i, o in enumerate(user.operands) if o is node):
+                further = ends[user]
+                if further is None:
+                    return None
+                found |= further
+            else:
+                return None
+        return found if len(found) == 1 or len({alike(r) for r in found}) == 1 else None
+
+    for node in reversed(graph.nodes):
+        ends[node] = found = end_of(node)
+        if found:
+            first, *others = found
+            for other in others:
+                group[find(other)] = find(first)
+    passes: dict[Node, Pass] = {}
+    for node in graph.nodes:
+        if node.op.name in REDUCTIONS and ends.get(node.operands[0]):
+            passes.setdefault(find(node), Pass([], [])).reductions.append(node)
+        elif found := ends[node]:
+            passes.setdefault(find(next(iter(found))), Pass([], [])).absorbed.append(node)
+    return {reduction: one for one in passes.values() for reduction in one.reductions}
+
+
+def _depths(graph: Graph) -> dict[Node, int]:
+    """Return how many stages that are no loop nests come before each node, one after another."""
+    depth: dict[Node, int] = {}
+    for node in graph.nodes:
+        depth[node] = max((depth[o] + (not (_fuses(o) or is_alias(o) or is_leaf(o))) for o in node.operands), default=0)
+    return depth
 
 
 def every_node(graph: Graph) -> Iterator[Node]:
