@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from chainrule.errors import ExecutionError
-from chainrule.execute.native import conductor, link
+from chainrule.execute.native import epochs, link
 from chainrule.execute.native.function import STATUS, NativeFunction, write_function
 from chainrule.execute.native.pool import helpers
 from chainrule.execute.native.program import write_program
@@ -128,9 +128,9 @@ class Native(TrainingReference):
             if end is not None and loop.step > first and monotonic() >= end:  # a slice has at least one step
                 return
             status = self._turn(state, plan, loop, until, end)
-            if status == conductor.EARLY:
+            if status == epochs.EARLY:
                 loop.status = "early"
-            elif status not in (conductor.PAUSED, conductor.FINISHED):
+            elif status not in (epochs.PAUSED, epochs.FINISHED):
                 if status > 0:
                     state.restore(plan, loop)
                 self._stopped(status, program, plan, loop, settings, training, validation)
@@ -139,9 +139,9 @@ class Native(TrainingReference):
 
     def _turn(self, state: NativeState, plan: Plan, loop: Loop, until: int | None, end: float | None) -> int:
         """Go on for about ``TURN_SECONDS``, with helpers or alone; returns the conductor's last status."""
-        begun, first, status = monotonic(), loop.step, conductor.PAUSED
+        begun, first, status = monotonic(), loop.step, epochs.PAUSED
         with helpers(state.threads if state.helped.together else 1) as pool:
-            while status in (conductor.PAUSED, conductor.FINISHED) and loop.epoch < plan.epochs:
+            while status in (epochs.PAUSED, epochs.FINISHED) and loop.epoch < plan.epochs:
                 now = monotonic()
                 left = CALL_SECONDS if end is None else min(CALL_SECONDS, end - now)
                 if loop.step > first and (left <= 0 or now - begun > TURN_SECONDS):
@@ -169,7 +169,7 @@ class Native(TrainingReference):
             REFERENCE.evaluate(program, carry[program.evaluated], carry["state"], settings, validation)
         rows = plan.order(loop.epoch)[loop.batch * plan.batch_size : (loop.batch + 1) * plan.batch_size]
         batch = gather(training, rows)
-        if status == conductor.NON_FINITE:
+        if status == epochs.NON_FINITE:
             loop.status = "non-finite"
             sums = REFERENCE.measure(program, carry, settings, batch, plan.tile_rows)
             loop.problem = REFERENCE.blame(program, loop, settings, batch, sums, plan.tile_rows)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ExecutionError
-from chainrule.execute.native import conductor, link
+from chainrule.execute.native import conductor, epochs, link
 from chainrule.execute.native.arena import Buffers, Linked
 from chainrule.execute.native.code import Code
 from chainrule.execute.native.compile import Compiler
@@ -169,9 +169,9 @@ class NativeFunction:
 
 OUT_OF_BOUNDS = 9
 STATUS = {
-    conductor.OUT_OF_RANGE: "an index is out of range",
-    conductor.NOT_POSITIVE_DEFINITE: "a matrix is not positive definite",
-    conductor.SINGULAR: "a system of equations has no single solution",
-    conductor.NOT_CONVERGED: "a decomposition into singular values did not converge",
+    epochs.OUT_OF_RANGE: "an index is out of range",
+    epochs.NOT_POSITIVE_DEFINITE: "a matrix is not positive definite",
+    epochs.SINGULAR: "a system of equations has no single solution",
+    epochs.NOT_CONVERGED: "a decomposition into singular values did not converge",
     OUT_OF_BOUNDS: "it left a buffer; please report this",
 }

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from chainrule.execute.native import conductor, link
+from chainrule.execute.native import link, sharing
 from chainrule.execute.native.arena import aligned
 
 _WORK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
@@ -25,12 +25,12 @@ class Pool:
     """Helpers for one slice of one training run at a time; fewer than asked for, where no more can be started."""
 
     def __init__(self, helpers: int) -> None:
-        self.memory = aligned(conductor.POOL_SIZE + 8 * (helpers + 1), "i64")
+        self.memory = aligned(sharing.POOL_SIZE + 8 * (helpers + 1), "i64")
         self.address = int(self.memory.ctypes.data)
         self._work = _WORK(link.address("work"))
         self._left = threading.Semaphore(0)
         self.taken = threading.Lock()
-        self.memory[conductor.POOL["yield"]] = _yield_address()
+        self.memory[sharing.POOL["yield"]] = _yield_address()
         self._start: list[threading.Semaphore] = []
         for i in range(helpers):
             start = threading.Semaphore(0)
@@ -38,7 +38,7 @@ class Pool:
             if not _started(helper):
                 break
             self._start.append(start)
-        self.memory[conductor.POOL["threads"]] = len(self._start) + 1
+        self.memory[sharing.POOL["threads"]] = len(self._start) + 1
 
     def _help(self, start: threading.Semaphore, number: int) -> None:
         while True:
@@ -48,13 +48,13 @@ class Pool:
 
     def begin(self) -> None:
         """Call the helpers to their places."""
-        self.memory[conductor.POOL["leave"]] = 0
+        self.memory[sharing.POOL["leave"]] = 0
         for start in self._start:
             start.release()
 
     def end(self) -> None:
         """Send the helpers away, and wait until all have left."""
-        self.memory[conductor.POOL["leave"]] = 1
+        self.memory[sharing.POOL["leave"]] = 1
         for _ in self._start:
             self._left.acquire()
 

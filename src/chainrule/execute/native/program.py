@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from chainrule.execute.native import conductor
+from chainrule.execute.native import epochs
 from chainrule.execute.native.code import Code
 from chainrule.execute.native.compile import Compiler
 from chainrule.execute.native.frame import columns
@@ -41,8 +41,8 @@ class _Writer:
         self.carry = [c.slot("carry", node.type) for node in self.carry_nodes]
         self.settings = [c.slot("setting", node.type) for node in flatten(self.setting_tree)[0]]
         self.order = c.slot("order", Type("i64"))
-        self.report = c.slot("report", Type("f64", (len(conductor.REPORT),)))
-        self.tile_report = c.slot("report", Type("f64", (len(conductor.REPORT),)))
+        self.report = c.slot("report", Type("f64", (len(epochs.REPORT),)))
+        self.tile_report = c.slot("report", Type("f64", (len(epochs.REPORT),)))
         self.carried = unflatten(flatten(self.carry_tree)[1], [whole(s, n.type) for s, n in zip(
             self.carry, self.carry_nodes, strict=True)])  # fmt: skip
         self.setting_views = [
@@ -216,5 +216,5 @@ class _Writer:
                 value = frame.load(frame.pointer(view), view.dtype)
                 if view.dtype == "bool":
                     value = Value(frame.f.put(f"uitofp i1 {value.name} to double"), "f64", 1)
-                place = str(conductor.REPORT.index(key))
+                place = str(epochs.REPORT.index(key))
                 frame.store(builder.cast(value, "f64"), frame.step(to, "f64", place))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ExecutionError
-from chainrule.execute.native import conductor, link, store
+from chainrule.execute.native import epochs, link, store
 from chainrule.execute.native.arena import Bound, Buffers, Linked, aligned
 from chainrule.execute.native.pace import Pace
 from chainrule.execute.native.settings import debugging
@@ -113,7 +113,7 @@ class NativeState:
         report = buffers.allocate(linked.slots[slots["report"]], 0)
         tile_report = buffers.allocate(linked.slots[slots["tile_report"]], 0)
 
-        self.fields = np.zeros(len(conductor.TRAIN), np.int64)
+        self.fields = np.zeros(len(epochs.TRAIN), np.int64)
         self._numbers = self.fields.view(np.float64)
         self._kept: list[Any] = []
         full, rest = divmod(self.rows, self.size)
@@ -172,10 +172,10 @@ class NativeState:
 
     def _set(self, **values: int) -> None:
         for key, value in values.items():
-            self.fields[conductor.TRAIN.index(key)] = value
+            self.fields[epochs.TRAIN.index(key)] = value
 
     def _get(self, key: str) -> int:
-        return int(self.fields[conductor.TRAIN.index(key)])
+        return int(self.fields[epochs.TRAIN.index(key)])
 
     def _records(self, key: str, parts: Sequence[Bound]) -> None:
         records = np.concatenate([part.records for part in parts])
@@ -277,14 +277,14 @@ class NativeState:
         numbers = {"loss": loop.epoch_loss, "count": loop.epoch_count, "rate": loop.last_rate}
         numbers["best_loss"] = 0.0 if loop.best is None else loop.best.loss
         for key, number in numbers.items():
-            self._numbers[conductor.TRAIN.index(key)] = number
+            self._numbers[epochs.TRAIN.index(key)] = number
         self.buffers.status[0] = 0
         before, steps_before = loop.epoch, loop.step
         status = int(self.program.call(self.fields.ctypes.data))
         loop.step, loop.batch, loop.unconverged = self._get("steps"), self._get("batch"), self._get("unconverged")
         loop.waited, loop.epoch = self._get("waited"), self._get("epoch") + first
         loop.epoch_loss, loop.epoch_count, loop.last_rate = (
-            float(self._numbers[conductor.TRAIN.index(k)]) for k in ("loss", "count", "rate")
+            float(self._numbers[epochs.TRAIN.index(k)]) for k in ("loss", "count", "rate")
         )
         self._ahead = self._ahead or loop.step != steps_before
         held_out = bool(self._get("best_count"))
@@ -297,7 +297,7 @@ class NativeState:
             loop.history.append(entry)
         best = self._get("best_epoch")
         if best >= 0:
-            loss, step = float(self._numbers[conductor.TRAIN.index("best_loss")]), int(history[best, 3])
+            loss, step = float(self._numbers[epochs.TRAIN.index("best_loss")]), int(history[best, 3])
             parameters, state = unflatten(self.best_structure, [b.reshape(s).copy() for b, s in self.best])
             loop.best = Best(loss, first + best + 1, step, parameters, state)
         return status

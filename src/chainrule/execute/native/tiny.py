@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.execute.native import conductor
+from chainrule.execute.native import epochs
 from chainrule.execute.native.code import Code
 from chainrule.execute.native.emit import Function, Module
 from chainrule.execute.native.straight import MOST_WORK, Straight, work
@@ -162,4 +162,4 @@ class _Tiny:
         return new
 
 
-assert set(TOTALS) - {"missed"} <= set(conductor.REPORT), "the totals are those of a step's report"
+assert set(TOTALS) - {"missed"} <= set(epochs.REPORT), "the totals are those of a step's report"
