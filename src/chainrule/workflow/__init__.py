@@ -1,6 +1,7 @@
 """One table end to end: read, inspect, split, encode, train, evaluate, predict, save."""
 
 from chainrule.workflow.evaluate import Evaluation, evaluate
+from chainrule.workflow.learning_curve import CurveOptions, LearningCurves, learning_curve
 from chainrule.workflow.predict import predict
 from chainrule.workflow.score import ClassificationScore, RegressionScore, Score
 from chainrule.workflow.train import Trained, TrainOptions, train
@@ -9,8 +10,10 @@ from chainrule.workflow.worked_example import Setup, WorkedExample, worked_examp
 
 __all__ = [
     "ClassificationScore",
+    "CurveOptions",
     "Evaluation",
     "Importance",
+    "LearningCurves",
     "RegressionScore",
     "Score",
     "Setup",
@@ -21,6 +24,7 @@ __all__ = [
     "evaluate",
     "explain_row",
     "importance",
+    "learning_curve",
     "predict",
     "train",
     "worked_example",
