@@ -22,7 +22,7 @@ STUDENT = (
     2.0452, 2.0423,
 )  # fmt: skip
 """Student's t: its 97.5 % quantiles for 1, 2, … degrees of freedom; beyond, the last is a little too wide."""
-EXPONENTS = np.arange(0.05, 1.001, 0.05)
+EXPONENTS = np.arange(0.05, 1.001, 0.01)
 LAW_POINTS = 4
 
 
@@ -106,7 +106,7 @@ def power_law(rows: Array, losses: Array, share: float) -> Law | None:
     weight = 1.0 / np.maximum(y.var(axis=1, ddof=1), 1e-12 * max(float(np.mean(y)) ** 2, 1e-300))
 
     def fit(means: Array) -> tuple[float, float, float]:
-        return min((_line(n**-c, means, weight, c) for c in EXPONENTS), key=lambda found: found[0])[1]
+        return _nearest(n, means, weight)
 
     def gain(law: tuple[float, float, float]) -> float:
         _, b, c = law
@@ -120,16 +120,17 @@ def power_law(rows: Array, losses: Array, share: float) -> Law | None:
     return Law(a, b, c, len(n), double, float(a + b * double**-c), around(gain((a, b, c)), error, r))
 
 
-def _line(x: Array, y: Array, weight: Array, c: float) -> tuple[float, tuple[float, float, float]]:
-    """Return the weighted squares that a + b·x leaves, and (a, b, c), both numbers not negative."""
-    mx, my = np.average(x, weights=weight), np.average(y, weights=weight)
-    b = float(np.sum(weight * (x - mx) * (y - my)) / np.sum(weight * (x - mx) ** 2))
-    a = float(my - b * mx)
-    if b < 0.0:
-        a, b = float(my), 0.0
-    elif a < 0.0:
-        a, b = 0.0, float(np.sum(weight * x * y) / np.sum(weight * x * x))
-    return float(np.sum(weight * np.square(y - a - b * x))), (a, b, float(c))
+def _nearest(n: Array, y: Array, weight: Array) -> tuple[float, float, float]:
+    """Return a, b ≥ 0 and c of the least weighted squares of y − a − b·n^−c: a line for each c, of which the best."""
+    x = n[None, :] ** -EXPONENTS[:, None]
+    w = weight / weight.sum()
+    mx, my = x @ w, y @ w
+    b = ((x - mx[:, None]) * (y - my)) @ w / (np.square(x - mx[:, None]) @ w)
+    a = my - b * mx
+    through_zero = (x * y) @ w / (np.square(x) @ w)
+    a, b = np.where(b < 0.0, my, np.maximum(a, 0.0)), np.where(b < 0.0, 0.0, np.where(a < 0.0, through_zero, b))
+    best = int(np.argmin(np.square(y - a[:, None] - b[:, None] * x) @ w))
+    return float(a[best]), float(b[best]), float(EXPONENTS[best])
 
 
 @dataclass(frozen=True)

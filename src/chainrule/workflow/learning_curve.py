@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from math import isfinite
 from typing import Any
 
@@ -171,7 +172,7 @@ class LearningCurves:
         held = self.rows.held_out[self.measure]
         return estimate(held[-2] - held[-1], self.share)
 
-    @property
+    @cached_property
     def advice(self) -> tuple[Advice, ...]:
         held, sizes = self.size.held_out[self.measure], self.size.values
         found = [self._more_rows()]
