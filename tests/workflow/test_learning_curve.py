@@ -13,15 +13,18 @@ import polars as pl
 import pytest
 from sklearn.datasets import load_digits
 
+import chainrule as cr
 from chainrule.errors import TableError, TraceError, TrainingError
-from chainrule.table import TableEncoder, infer_task, read_table
-from chainrule.workflow import CurveOptions, LearningCurves, TrainOptions, learning_curve, train
+from chainrule.table import TableEncoder, TargetEncoder, infer_task, read_table
+from chainrule.workflow import CurveOptions, LearningCurves, learning_curve
 from chainrule.workflow.curve_runs import SETS, Trainer
 from chainrule.workflow.curve_samples import Source, default_rows, nested
+from chainrule.workflow.predict import score_model
+from chainrule.workflow.split import class_numbers, split_rows
 
 PENGUINS = Path(__file__).parents[2] / "examples" / "penguins.csv"
-QUICK = TrainOptions(hidden=(8,), epochs=6, learning_rate=0.02)
-SMALL = CurveOptions(QUICK, rows=(60, 120), sizes=(2, 8), radii=(1.0, 4.0), repeats=3)
+QUICK = CurveOptions(hidden=(8,), epochs=6, learning_rate=0.02, repeats=2)
+SMALL = replace(QUICK, rows=(60, 120), sizes=(2, 8), radii=(1.0, 4.0), repeats=3)
 
 
 def numbers(count: int = 120, seed: int = 0) -> dict[str, Any]:
@@ -40,30 +43,53 @@ def species() -> LearningCurves:
     return learning_curve(PENGUINS, "species", SMALL)
 
 
-def source(frame: Any, target: str, options: TrainOptions, repeats: int = 2) -> Source:
+def source(frame: Any, target: str, options: CurveOptions) -> Source:
     table = pl.DataFrame(frame)
     values = table[target]
-    return Source.of(table, values, infer_task(values, None, target), options, "the table", repeats)
+    return Source.of(table, values, infer_task(values, None, target), options, "the table")
 
 
-def test_the_point_of_all_rows_is_what_train_gives(species: LearningCurves) -> None:
+def alone(table: Any, target: str, options: CurveOptions, repeat: int) -> tuple[Any, Any]:
+    """Train by ``cr.fit`` on one split of a table, encoded by hand; scores on training rows and on held-out rows."""
+    frame = read_table(table) if isinstance(table, Path) else pl.DataFrame(table)
+    values, seed = frame[target], options.seed + repeat
+    task = infer_task(values, None, target)
+    labels = class_numbers(values) if task.is_classification else None
+    split = split_rows(frame.height, labels, options.validation, options.test, seed)
+    encoder = TableEncoder.fit(frame, target=target, rows=split.training)
+    coder = TargetEncoder.fit(values, task, split.training, column=target)
+    x, y = encoder.transform(frame), coder.transform(values)
+    network = cr.nn.Sequential(cr.nn.Dense(8, activation="relu"), cr.nn.Dense(len(coder.levels) or 1))
+    run = cr.fit(
+        cr.Objective(network, "softmax_cross_entropy" if task.is_classification else "squared_error"),
+        (x[split.training], y[split.training]),
+        validation=(x[split.validation], y[split.validation]),
+        patience=options.patience, optimizer=cr.learn.Adam(options.learning_rate), epochs=options.epochs, seed=seed,
+    )  # fmt: skip
+    model = cr.files.Model.from_run(
+        run, table=encoder, target=coder, about={"guess": 0 if labels is not None else coder.mean}
+    )
+    scores = [score_model(model, x[rows], y[rows]) for rows in (split.training, split.test)]
+    return scores[0], scores[1]
+
+
+def test_the_point_of_all_rows_is_what_fit_gives(species: LearningCurves) -> None:
     assert species.rows.values == (60.0, 120.0, 275.0)
     for repeat in range(3):
-        trained = train(PENGUINS, "species", replace(QUICK, seed=repeat))
-        for part, found in (("training", species.rows.training), ("test", species.rows.held_out)):
-            score: Any = trained.scores[part]
+        scores = alone(PENGUINS, "species", SMALL, repeat)
+        for score, found in zip(scores, (species.rows.training, species.rows.held_out), strict=True):
             assert found["log-loss"][-1, repeat] == score.log_loss
             assert found["error rate"][-1, repeat] == 1.0 - score.accuracy
 
 
 def test_of_numbers_too_in_the_targets_unit() -> None:
-    o = replace(SMALL, rows=(30, 60), measure="MAE")
-    found = learning_curve(numbers(), "y", o)
+    found = learning_curve(numbers(), "y", replace(SMALL, rows=(30, 60), measure="MAE"))
+    guesses = []
     for repeat in range(3):
-        score: Any = train(numbers(), "y", replace(QUICK, seed=repeat)).scores["test"]
+        score = alone(numbers(), "y", SMALL, repeat)[1]
         assert found.rows.held_out["RMSE"][-1, repeat] == score.rmse
         assert found.present[repeat] == score.mae
-    guesses = [train(numbers(), "y", replace(QUICK, seed=r)).scores["test"].guess for r in range(3)]
+        guesses.append(score.guess)
     assert found.guess["RMSE"] == pytest.approx(np.mean(guesses), rel=1e-12)
 
 
@@ -132,7 +158,7 @@ def test_every_front_part_has_the_classes_in_their_shares() -> None:
 @pytest.mark.parametrize("name", SETS)
 def test_limits_are_kept(name: str) -> None:
     made = source(numbers(), "y", QUICK)
-    trainer = Trainer(made.task, QUICK, name, 6, lambda done, total: None)
+    trainer = Trainer(made.task, replace(QUICK, constrain=name), 6, lambda done, total: None)
     samples = made.draw(made.most)
     free = trainer.run(samples, (8,), [None])[0]
     needed = float(np.median([outcome.size for outcome in free]))
@@ -146,9 +172,9 @@ def test_limits_are_kept(name: str) -> None:
 def test_seeds_and_executors() -> None:
     first, again = (learning_curve(numbers(), "y", replace(SMALL, rows=(30, 60))) for _ in range(2))
     np.testing.assert_array_equal(first.limit.held_out["RMSE"], again.limit.held_out["RMSE"])
-    other = learning_curve(numbers(), "y", replace(SMALL, rows=(30, 60), train=replace(QUICK, seed=1)))
+    other = learning_curve(numbers(), "y", replace(SMALL, rows=(30, 60), seed=1))
     np.testing.assert_array_equal(other.present[:2], first.present[1:])  # its repeats are those of seeds 1, 2, 3
-    judge = learning_curve(numbers(), "y", replace(SMALL, rows=(30, 60), train=replace(QUICK, executor="reference")))
+    judge = learning_curve(numbers(), "y", replace(SMALL, rows=(30, 60), executor="reference"))
     for curve in ("rows", "size", "limit"):
         a, b = (getattr(found, curve).held_out["RMSE"] for found in (first, judge))
         np.testing.assert_allclose(a, b, rtol=1e-4)
@@ -162,8 +188,10 @@ def test_double_descent_is_found_where_it_is_and_not_elsewhere() -> None:
     X, y = load_digits(return_X_y=True)
     rng = np.random.default_rng(0)
     noisy = np.where(rng.random(len(y)) < 0.2, rng.integers(0, 10, len(y)), y)
-    options = TrainOptions(epochs=400, validation=0.0, test=0.5, dropout=0.0, task="classification")
-    o = CurveOptions(options, rows=(75, 150), sizes=(1, 2, 4, 8, 16, 32, 128), radii=(4.0,), repeats=5)
+    o = CurveOptions(
+        task="classification", epochs=400, validation=0.0, test=0.5,
+        rows=(75, 150), sizes=(1, 2, 4, 8, 16, 32, 128), radii=(4.0,), repeats=5,
+    )  # fmt: skip
     found = learning_curve((X[:600], noisy[:600]), options=o)
     descent = found.double_descent
     assert descent is not None
@@ -182,7 +210,7 @@ def test_double_descent_is_found_where_it_is_and_not_elsewhere() -> None:
     assert advice["more rows"].standing == "does not help"
     assert found.to_dict()["double_descent"]["peak"] == sizes[descent.peak]
 
-    stopped = learning_curve((X[:600], noisy[:600]), options=replace(o, train=replace(options, validation=0.2)))
+    stopped = learning_curve((X[:600], noisy[:600]), options=replace(o, validation=0.2))
     assert stopped.double_descent is None
     assert stopped.interpolation is None
     assert "No double descent" in str(stopped)
@@ -254,9 +282,9 @@ def test_numbers_of_rows() -> None:
         ({"constrain": "l3"}, "there is no limit 'l3'; there are: l2, maxnorm, l1, linf"),
         ({"radii": (0.0,)}, "radii holds 0; a radius is a finite number greater than 0"),
         ({"sizes": (4, 0)}, "a size is 0; it must be a whole number of at least 1"),
-        ({"train": replace(QUICK, hidden=())}, "without a hidden layer there is no size to vary"),
-        ({"train": replace(QUICK, test=0.0)}, "the test share is 0; a learning curve needs held-out rows"),
-        ({"train": replace(QUICK, learning_rate=1e30)}, "a training with .* rows diverged at step"),
+        ({"hidden": ()}, "without a hidden layer there is no size to vary"),
+        ({"test": 0.0}, "the test share is 0; a learning curve needs held-out rows"),
+        ({"learning_rate": 1e30}, "a training with .* rows diverged at step"),
     ],
 )
 def test_what_is_wrong_is_said(options: dict[str, Any], message: str) -> None:

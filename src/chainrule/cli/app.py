@@ -104,7 +104,7 @@ def inspect(
 
 
 app.command(short_help="Train a network on a table, test it on other rows, save it.")(train)
-app.command("learning-curve", short_help="Would more rows, another size or a limit help most?")(learning_curve)
+app.command("learning-curve", short_help="Say whether more rows, another size or a limit helps most.")(learning_curve)
 
 
 @app.command()

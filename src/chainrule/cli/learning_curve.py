@@ -92,23 +92,10 @@ def learning_curve(
     hidden: Annotated[
         str, typer.Option(metavar="SIZES", help="Units of the hidden layers of the network to judge: 64,32.")
     ] = "128",
-    dropout: Annotated[
-        float | None,
-        typer.Option(
-            metavar="RATE", help="Share of hidden units dropped. [default: as train]", parser=share, show_default=False
-        ),
-    ] = None,
+    dropout: Annotated[float, typer.Option(metavar="RATE", help="Share of hidden units dropped.", parser=share)] = 0.0,
     learning_rate: Annotated[
-        float | None,
-        typer.Option(
-            "--learning-rate",
-            "--lr",
-            metavar="RATE",
-            help="Step size η. [default: as train]",
-            parser=rate,
-            show_default=False,
-        ),
-    ] = None,
+        float, typer.Option("--learning-rate", "--lr", metavar="RATE", help="Step size η of Adam.", parser=rate)
+    ] = 0.003,
     epochs: Annotated[int, typer.Option(metavar="COUNT", help="Most epochs.", min=1)] = 200,
     validation: Annotated[
         float,
@@ -135,8 +122,9 @@ def learning_curve(
 ) -> None:
     """Say whether more rows, a smaller or larger network, or a limit on its weights would help most.
 
-    The network of chainrule train is trained on more and more of the rows, at several sizes, and under several limits,
-    and scored on rows it never saw; again and again on new splits, so that differences can be told from noise.
+    A network is trained on more and more of the rows, at several sizes, and under several limits on its weights, all
+    else alike, and scored on rows it never saw; again and again on new splits, so that differences can be told from
+    noise.
 
     Examples:
 
@@ -146,17 +134,18 @@ def learning_curve(
       chainrule learning-curve houses.csv --target price --constrain maxnorm
       chainrule learning-curve people.csv --target income --validation 0
     """
-    tried = {name: whole_numbers(text, f"'--{name}'") for name, text in (("rows", rows), ("sizes", sizes_)) if text}
+    rows_ = whole_numbers(rows, "'--rows'") if rows else ()
+    units = whole_numbers(sizes_, "'--sizes'") if sizes_ else ()
     radii_ = numbers(radii, "'--radii'") if radii else ()
     hidden_sizes = sizes(hidden)
     with reporting(debug):
         from chainrule.learn.progress import show_count
-        from chainrule.workflow import CurveOptions, TrainOptions
+        from chainrule.workflow import CurveOptions
         from chainrule.workflow import learning_curve as measure_curves
 
         if plot is not None:
             check_picture(plot)
-        options = TrainOptions(
+        options = CurveOptions(
             task=task,
             ignore=names(ignore),
             hidden=hidden_sizes,
@@ -165,13 +154,16 @@ def learning_curve(
             epochs=epochs,
             validation=validation,
             test=test,
+            rows=rows_,
+            sizes=units,
+            constrain=constrain,
+            radii=radii_,
+            repeats=repeats,
+            measure=measure,
             seed=seed,
         )
-        chosen = CurveOptions(
-            options, constrain=constrain, radii=radii_, repeats=repeats, measure=measure, **tried
-        )  # fmt: skip
         with show_count("training", not quiet and sys.stderr.isatty()) as progress:
-            found = measure_curves(table, target, chosen, progress=progress)
+            found = measure_curves(table, target, options, progress=progress)
         if plot is not None:
             from chainrule.plot import learning_curve as draw
 

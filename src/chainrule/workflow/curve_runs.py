@@ -11,16 +11,14 @@ import numpy as np
 
 from chainrule.constrain import L1Ball, L2Ball, LInfBall, MaxNorm
 from chainrule.errors import TrainingError
-from chainrule.learn import Objective, Run, fit_many, get_optimizer, get_schedule
-from chainrule.learn.optimizers import DEFAULT_RATES
+from chainrule.learn import Adam, Objective, Run, fit_many
 from chainrule.table import Task
 from chainrule.workflow import metrics
 from chainrule.workflow.curve_samples import Sample
 from chainrule.workflow.network import as_probabilities, build_objective, choose_head, encode_target
-from chainrule.workflow.train import default_batch_size, default_dropout
 
 if TYPE_CHECKING:
-    from chainrule.workflow.train import TrainOptions
+    from chainrule.workflow.learning_curve import CurveOptions
 
 Array = np.ndarray[Any, Any]
 SETS: dict[str, tuple[str, Callable[[float], Any], Callable[[list[Array]], float]]] = {
@@ -55,8 +53,7 @@ class Trainer:
     """What all trainings of a learning curve share; ``done`` counts them, for ``listener``."""
 
     task: Task
-    options: TrainOptions
-    constrain: str
+    options: CurveOptions
     total: int
     listener: Callable[[int, int], None]
     done: int = 0
@@ -68,7 +65,7 @@ class Trainer:
         for lines in (limited, [i for i, radius in enumerate(radii) if radius is None]):
             families: dict[tuple[int, int], list[int]] = {}
             for number, sample in enumerate(samples):
-                kind = sample.encoder.width, default_batch_size(len(sample.training[0]))
+                kind = sample.encoder.width, batch_size_for(len(sample.training[0]))
                 families.setdefault(kind, []).append(number)
             for numbers in families.values():
                 if lines:
@@ -81,13 +78,12 @@ class Trainer:
         """Train one network on samples of the same columns, with radii or without any."""
         o, first = self.options, entries[0][0]
         head = choose_head(self.task.kind, len(first.target.levels) or 1, o.loss, first.target.column)
-        dropout = default_dropout(self.task) if o.dropout is None else o.dropout
-        plain = build_objective(head, hidden, o.activation, dropout)
+        plain = build_objective(head, hidden, o.activation, o.dropout)
         radius = entries[0][1]
         objective = (
             plain
             if radius is None
-            else Objective(plain.network, plain.loss, subject_to=[SETS[self.constrain][1](radius)])
+            else Objective(plain.network, plain.loss, subject_to=[SETS[self.options.constrain][1](radius)])
         )
         samples = list({id(s): s for s, _ in entries}.values())
         parts = [part for s in samples for part in (s.training, s.validation)]
@@ -100,16 +96,15 @@ class Trainer:
             if len(sample.validation[0]):
                 entry["validation_rows"] = at[id(sample)][1]
             settings.append(entry if limit is None else {**entry, "set1.radius": limit})
-        rate = DEFAULT_RATES[o.optimizer] if o.learning_rate is None else o.learning_rate
         x, y = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         before = self.done
         runs = fit_many(
             objective,
             (x, encode_target(head, self.task.kind, y)),
             settings,
-            optimizer=get_optimizer(o.optimizer, get_schedule(o.schedule, rate)),
+            optimizer=Adam(o.learning_rate),
             epochs=o.epochs,
-            batch_size=o.batch_size or default_batch_size(len(first.training[0])),
+            batch_size=o.batch_size or batch_size_for(len(first.training[0])),
             patience=o.patience if len(first.validation[0]) else None,
             executor=o.executor,
             progress=lambda done, _: self.listener(before + done, self.total),
@@ -124,7 +119,7 @@ class Trainer:
             raise TrainingError(f"a training with {len(sample.training[0])} rows diverged at {run.problem}")
         weights = [value for name, value in run.parameters.items() if name.endswith(".weight")]
         training, held_out = (self._measures(run, sample, *part) for part in (sample.training, sample.test))
-        return Outcome(training, held_out, SETS[self.constrain][2](weights))
+        return Outcome(training, held_out, SETS[self.options.constrain][2](weights))
 
     def _measures(self, run: Run, sample: Sample, x: Array, truth: Array) -> dict[str, float]:
         raw = run.predict(x)
@@ -137,6 +132,11 @@ class Trainer:
         said = sample.target.inverse_regression(raw, clamp=True)[:, 0]  # as predict says it
         true = sample.target.inverse_regression(truth)[:, 0]
         return {"RMSE": metrics.rmse(true, said), "MAE": metrics.mae(true, said)}
+
+
+def batch_size_for(rows: int) -> int:
+    """Return a batch size for a number of training rows: small batches learn better, large ones go faster."""
+    return next((size for most, size in ((2_000, 32), (8_000, 64)) if rows <= most), 128)
 
 
 def guess_of(samples: Sequence[Sample], is_classification: bool) -> dict[str, float]:

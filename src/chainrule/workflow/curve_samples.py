@@ -79,12 +79,12 @@ class Source:
     splits: Sequence[Split]
 
     @classmethod
-    def of(cls, frame: Any, values: Any, task: Task, options: Any, name: str, repeats: int) -> Source:
+    def of(cls, frame: Any, values: Any, task: Task, options: Any, name: str) -> Source:
         """Return a table with its splits: that of repeat r is the one that ``train`` makes with seed + r."""
         labels = class_numbers(values) if task.is_classification else None
         splits = [
             split_rows(len(values), labels, options.validation, options.test, (options.seed + r) % 2**64)
-            for r in range(repeats)
+            for r in range(options.repeats)
         ]
         return cls(frame, values, task, options.ignore, name, options.seed, splits)
 

@@ -81,9 +81,10 @@ def _header(found: LearningCurves, held: str) -> list[str]:
     o, task = found.options, found.task
     kind = "a number" if task.kind == "regression" else task.kind
     of = "" if found.used == found.table_rows else f"; {found.used:,} with a label are used"
-    stopping = f"early stopping ({o.train.patience} epochs)" if o.train.validation else "no early stopping"
-    how = [f"{','.join(map(str, o.train.hidden))} {o.train.activation}", o.train.optimizer]
-    how += [f"{o.train.epochs} epochs at most", stopping]
+    stopping = f"early stopping ({o.patience} epochs)" if o.validation else "no early stopping"
+    how = [f"{','.join(map(str, o.hidden))} {o.activation}", "adam"]
+    how += [f"dropout {o.dropout:g}"] if o.dropout else []
+    how += [f"{o.epochs} epochs at most", stopping]
     return [
         line("table", f"{found.source}: {count(found.table_rows, 'row')}{of}"),
         line("target", f"{found.target}, {kind}: {task.why}"),

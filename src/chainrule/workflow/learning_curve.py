@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import isfinite
 from typing import Any
@@ -28,7 +28,7 @@ from chainrule.workflow.curve_runs import FITS, MEASURES, SETS, Outcome, Trainer
 from chainrule.workflow.curve_samples import Source, check_rows
 from chainrule.workflow.curve_text import STANDING, curves_text
 from chainrule.workflow.split import class_numbers, split_rows
-from chainrule.workflow.train import TrainOptions, check_options, open_table
+from chainrule.workflow.train import open_table
 
 Array = np.ndarray[Any, Any]
 MOST_ROWS = 25_000
@@ -40,25 +40,47 @@ FRACTIONS = (0.75, 0.5, 0.375, 0.25, 0.175, 0.125)
 
 @dataclass(frozen=True)
 class CurveOptions:
-    """What is varied, and how often; empty or None means: chosen from the data, and said.
+    """The network that is judged and how it is trained, what is varied, and how often.
+
+    All points are trained alike, by Adam, so that differences come from rows, size and limit alone: no weight decay,
+    and no dropout unless it is given. What is empty or None is chosen from the data, and said.
 
     Attributes:
-        train: the network and its training, as for ``train``; ``validation=0`` trains without early stopping.
-        rows: numbers of rows to learn from, those watched for early stopping included.
+        task, ignore: as for ``train``.
+        hidden, activation, loss, dropout: the network that was asked for.
+        learning_rate, epochs, batch_size: its training.
+        validation, patience: a share of the rows to learn from is watched, and training ends where their loss has not
+            fallen for so many epochs; ``validation=0`` trains without early stopping.
+        test: the share of rows that is held out, anew in each repeat.
+        rows: numbers of rows to learn from, those that are watched included.
         sizes: units of the first hidden layer; further layers keep their proportion to it.
         constrain: what is limited: "l2" (‖w‖₂ ≤ r), "maxnorm" (‖w‖₂ ≤ r for each unit), "l1" or "linf".
         radii: the r to try.
         repeats: how many splits, each with its own first weights and subsets; at least 3.
         measure: "log-loss" or "error rate" of classes, "RMSE" or "MAE" of numbers.
+        seed: of the first repeat; the others count on.
     """
 
-    train: TrainOptions = field(default_factory=TrainOptions)
+    task: str | None = None
+    ignore: tuple[str, ...] = ()
+    hidden: tuple[int, ...] = (128,)
+    activation: str = "relu"
+    loss: str | None = None
+    dropout: float = 0.0
+    learning_rate: float = 0.003
+    epochs: int = 200
+    batch_size: int | str | None = None
+    validation: float = 0.2
+    patience: int = 20
+    test: float = 0.2
     rows: tuple[int, ...] = ()
     sizes: tuple[int, ...] = ()
     constrain: str = "l2"
     radii: tuple[float, ...] = ()
     repeats: int = 10
     measure: str | None = None
+    seed: int = 0
+    executor: str = "native"
 
 
 @dataclass(frozen=True)
@@ -148,7 +170,7 @@ class LearningCurves:
     @property
     def units(self) -> int:
         """The units of the first hidden layer of the network that was asked for."""
-        return self.options.train.hidden[0]
+        return self.options.hidden[0]
 
     @property
     def limit_name(self) -> str:
@@ -252,8 +274,8 @@ def learning_curve(
 ) -> LearningCurves:
     """Measure what more rows, another size of the network, and a limit on its weights change on held-out rows.
 
-    In each repeat the table is split anew; the network is trained on nested subsets of the training rows, at several
-    sizes, and under limits R(w) ≤ r, and scored on the same held-out rows. Errors and intervals are over repeats.
+    In each repeat the table is split anew; the network is trained on nested subsets of the rows to learn from, at
+    several sizes, and under limits R(w) ≤ r, and scored on the same held-out rows. Errors are over repeats.
 
     Args:
         table: a path to a CSV or Parquet file, a data frame, or arrays ``(X, y)``.
@@ -268,9 +290,9 @@ def learning_curve(
     arXiv 1812.11118 (double descent).
 
     >>> import numpy as np, chainrule as cr
-    >>> from chainrule.workflow import CurveOptions, TrainOptions, learning_curve
+    >>> from chainrule.workflow import CurveOptions, learning_curve
     >>> rng = np.random.default_rng(0); X = rng.normal(size=(200, 3)); y = X[:, 0] + rng.normal(size=200)
-    >>> few = CurveOptions(TrainOptions(hidden=(16,), epochs=20), sizes=(4, 16), radii=(1.0, 2.0), repeats=3)
+    >>> few = CurveOptions(hidden=(16,), epochs=20, sizes=(4, 16), radii=(1.0, 2.0), repeats=3)
     >>> found = learning_curve((X, y), options=few)
     >>> found.rows.values, found.size.held_out["RMSE"].shape
     ((10, 20, 40, 80, 160), (2, 3))
@@ -278,19 +300,17 @@ def learning_curve(
     o = options or CurveOptions()
     frame, name, column = _opened(table, target)
     values = select_target(frame, column)[1]
-    task = infer_task(values, o.train.task, column)
+    task = infer_task(values, o.task, column)
     measure = _check(o, task)
     labeled = np.flatnonzero(~missing_labels(values))
     used = _drawn(labeled, values, task, o)
     # Once over the whole table, so that an error names the table's own row; thereafter over the rows that are used.
-    TableEncoder.fit(frame, target=column, ignore=o.train.ignore, rows=labeled, source=name).transform(
-        frame, source=name
-    )
+    TableEncoder.fit(frame, target=column, ignore=o.ignore, rows=labeled, source=name).transform(frame, source=name)
     height, frame, values = frame.height, frame[used.tolist()], values.gather(used)
-    source = Source.of(frame, values, task, o.train, name, o.repeats)
+    source = Source.of(frame, values, task, o, name)
     classes = values.n_unique() if task.is_classification else 0
     rows = check_rows(o.rows, source.most, classes)
-    o = replace(o, rows=rows, sizes=o.sizes or _around(o.train.hidden[0]))
+    o = replace(o, rows=rows, sizes=o.sizes or _around(o.hidden[0]))
     if progress is True:
         from chainrule.learn.progress import show_count
 
@@ -303,11 +323,11 @@ def _measured(
     source: Source, o: CurveOptions, measure: str, height: int, listener: Callable[[int, int], None]
 ) -> LearningCurves:
     """Train everything, and put the curves together."""
-    hidden = o.train.hidden
+    hidden = o.hidden
     others = [units for units in o.sizes if units != hidden[0]]
     more = len(o.radii) or len(FRACTIONS)
     total = o.repeats * (len(set(o.rows) | {source.most}) + len(others) + more)
-    trainer = Trainer(source.task, o.train, o.constrain, total, listener)
+    trainer = Trainer(source.task, o, total, listener)
     by_rows = {n: trainer.run(source.draw(n), hidden, [None])[0] for n in o.rows if n != source.most}
     samples = source.draw(source.most)
     present = trainer.run(samples, hidden, [None])[0]
@@ -351,11 +371,11 @@ def _opened(table: Any, target: str | None) -> tuple[Any, str, str]:
 
 def _drawn(labeled: Array, values: Any, task: Task, o: CurveOptions) -> Array:
     """Return the rows that are used: those with a label, of a large table as many as are wanted, drawn by class."""
-    most = max(MOST_ROWS, -(-max(o.rows, default=0) // (1.0 - o.train.test)))
+    most = max(MOST_ROWS, -(-max(o.rows, default=0) // (1.0 - o.test)))
     if len(labeled) <= most:
         return labeled
     labels = class_numbers(values.gather(labeled)) if task.is_classification else None
-    return labeled[split_rows(len(labeled), labels, 0.0, most / len(labeled), o.train.seed).test]
+    return labeled[split_rows(len(labeled), labels, 0.0, most / len(labeled), o.seed).test]
 
 
 def _around(units: int) -> tuple[int, ...]:
@@ -373,16 +393,16 @@ def _radii(needed: float) -> tuple[float, ...]:
 
 def _check(o: CurveOptions, task: Task) -> str:
     """Say what is wrong with the options before any work is done; return the measure's name."""
-    check_options(o.train)
     choose(SETS, o.constrain, "limit")
-    require_count(o.repeats, "repeats")
+    for number, name in ((o.repeats, "repeats"), (o.epochs, "epochs"), (o.patience, "patience")):
+        require_count(number, name)
     if o.repeats < 3:
         raise TrainingError(f"repeats is {o.repeats}; at least 3 are needed to tell a difference from noise")
-    if not o.train.hidden:
+    if not o.hidden:
         raise TrainingError("without a hidden layer there is no size to vary: give hidden sizes such as 128")
-    for units in o.sizes:
+    for units in (*o.hidden, *o.sizes):
         require_count(units, "a size")
-    if not o.train.test > 0.0:
+    if not o.test > 0.0:
         raise TrainingError("the test share is 0; a learning curve needs held-out rows: give one such as 0.2")
     for radius in o.radii:
         if not (isfinite(radius) and radius > 0.0):

@@ -34,7 +34,7 @@ from chainrule.workflow.network import build_objective, choose_head, encode_targ
 from chainrule.workflow.predict import predict_values, score_model
 from chainrule.workflow.report import headline, training_text
 from chainrule.workflow.score import Score
-from chainrule.workflow.split import Split, class_numbers, split_rows
+from chainrule.workflow.split import Split, split_rows
 
 Array = np.ndarray[Any, Any]
 EXTREME = 1000
@@ -181,7 +181,7 @@ def train(
     {'training': 38, 'validation': 10, 'test': 12}
     """
     options = options or TrainOptions()
-    check_options(options)
+    _check(options)
     frame, source = open_table(table)
     values = select_target(frame, target)[1]
     task = infer_task(values, options.task, target)
@@ -295,11 +295,15 @@ def labeled_rows(model: Model, frame: Any, source: str) -> tuple[Array, Array, i
 
 
 def _split(values: Any, task: Task, options: TrainOptions, has_test_data: bool) -> Split:
-    labels = class_numbers(values) if task.is_classification else None
+    labels = None
+    if task.is_classification:
+        texts = values.cast(str).to_list()
+        index = {text: i for i, text in enumerate(sorted(set(texts)))}
+        labels = np.array([index[text] for text in texts], np.int64)
     return split_rows(len(values), labels, options.validation, 0.0 if has_test_data else options.test, options.seed)
 
 
-def check_options(options: TrainOptions) -> None:
+def _check(options: TrainOptions) -> None:
     """Say what is wrong with the options before any work is done."""
     choose(DEFAULT_RATES, options.optimizer, "optimizer")
     if any(units < 1 for units in options.hidden):
