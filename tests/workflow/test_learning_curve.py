@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -312,3 +313,15 @@ def test_errors_of_the_table() -> None:
     constant = {"a": [0.0] * 199 + [1.0], "y": np.arange(200.0)}
     with pytest.raises(TableError, match=r"of 20 rows, 16 are to train on: .* no column to learn from"):
         learning_curve(constant, "y", replace(SMALL, rows=(20, 40)))
+
+
+def test_the_report_on_its_page_is_that_of_a_run() -> None:
+    """Word for word; numbers to what may differ between machines."""
+    page = (Path(__file__).parents[2] / "docs" / "learning-curves.md").read_text(encoding="utf-8")
+    shown = page.partition("```text\n")[2].partition("\n\nwritten: curve.png\n```")[0]
+    number = r"\d[\d,]*\.?\d*"
+    printed = str(learning_curve(PENGUINS, "sex"))
+    assert re.sub(number, "#", printed).split() == re.sub(number, "#", shown).split()
+    pairs = zip(re.findall(number, printed), re.findall(number, shown), strict=True)
+    for here, there in pairs:
+        assert float(here.replace(",", "")) == pytest.approx(float(there.replace(",", "")), rel=0.1, abs=0.02)

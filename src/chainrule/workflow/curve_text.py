@@ -217,8 +217,8 @@ def _conclusion(found: LearningCurves) -> str:
     rivals = [a for a in helping[1:] if a.gain.high > best.gain.low]
     order = " Its interval and that of the next overlap, so that their order is not certain." if rivals else ""
     return (
-        f"Most would help: {name}, {with_error(best.gain.mean, best.gain.error)} less {found.measure} of "
-        f"{number(float(np.mean(found.present)))}{unsure}.{order}"
+        f"Most would help: {name}. The held-out {found.measure} of {number(float(np.mean(found.present)))} falls by "
+        f"{with_error(best.gain.mean, best.gain.error)}{unsure}.{order}"
     )
 
 
