@@ -284,6 +284,7 @@ def test_numbers_of_rows() -> None:
         ({"radii": (0.0,)}, "radii holds 0; a radius is a finite number greater than 0"),
         ({"sizes": (4, 0)}, "a size is 0; it must be a whole number of at least 1"),
         ({"hidden": ()}, "without a hidden layer there is no size to vary"),
+        ({"loss": "poisson"}, "there is no loss for the target of a table 'poisson'"),
         ({"test": 0.0}, "the test share is 0; a learning curve needs held-out rows"),
         ({"learning_rate": 1e30}, "a training with .* rows diverged at step"),
     ],
@@ -325,3 +326,34 @@ def test_the_report_on_its_page_is_that_of_a_run() -> None:
     pairs = zip(re.findall(number, printed), re.findall(number, shown), strict=True)
     for here, there in pairs:
         assert float(here.replace(",", "")) == pytest.approx(float(there.replace(",", "")), rel=0.1, abs=0.02)
+
+
+@pytest.mark.parametrize("scale", [1e12, 1e-12, 1.0, 3e5])
+def test_whatever_the_targets_unit_the_report_fits_and_says_the_same(scale: float) -> None:
+    frame = numbers()
+    plain = learning_curve(frame, "y", replace(SMALL, rows=(30, 60)))
+    frame["y"] = [scale * v for v in frame["y"]]
+    found = learning_curve(frame, "y", replace(SMALL, rows=(30, 60)))
+    assert [(a.change, a.standing) for a in found.advice] == [(a.change, a.standing) for a in plain.advice]
+    np.testing.assert_allclose(found.present, scale * plain.present, rtol=1e-4)
+    text = str(found)
+    assert max(map(len, text.splitlines())) <= 80
+    assert ("in units of" in text) == (scale != 1.0)
+
+
+def test_classes_that_are_rare_and_categories_that_some_subsets_lack() -> None:
+    rng = np.random.default_rng(0)
+    frame = {
+        "x": rng.normal(size=300),
+        "place": [f"town {i}" for i in rng.integers(0, 40, 300)],
+        "y": ["a"] * 180 + ["b"] * 115 + ["c"] * 5,
+    }
+    done: list[tuple[int, int]] = []
+    found = learning_curve(
+        frame, "y", replace(SMALL, rows=(30, 120)), progress=lambda i, total: done.append((i, total))
+    )
+    assert np.isfinite(found.rows.held_out["log-loss"]).all()
+    assert done[-1] == (3 * (3 + 1 + 2), 3 * (3 + 1 + 2))
+    assert [i for i, _ in done] == sorted(i for i, _ in done)
+    widths = {sample.encoder.width for sample in source(frame, "y", QUICK).draw(30)}
+    assert len(widths) == 2  # a family of trainings for each

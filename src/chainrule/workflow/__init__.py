@@ -1,7 +1,8 @@
 """One table end to end: read, inspect, split, encode, train, evaluate, predict, save."""
 
+from chainrule.workflow.curve_options import CurveOptions
 from chainrule.workflow.evaluate import Evaluation, evaluate
-from chainrule.workflow.learning_curve import CurveOptions, LearningCurves, learning_curve
+from chainrule.workflow.learning_curve import LearningCurves, learning_curve
 from chainrule.workflow.predict import predict
 from chainrule.workflow.score import ClassificationScore, RegressionScore, Score
 from chainrule.workflow.train import Trained, TrainOptions, train

@@ -18,7 +18,7 @@ from chainrule.workflow.curve_samples import Sample
 from chainrule.workflow.network import as_probabilities, build_objective, choose_head, encode_target
 
 if TYPE_CHECKING:
-    from chainrule.workflow.learning_curve import CurveOptions
+    from chainrule.workflow.curve_options import CurveOptions
 
 Array = np.ndarray[Any, Any]
 SETS: dict[str, tuple[str, Callable[[float], Any], Callable[[list[Array]], float]]] = {
@@ -34,7 +34,6 @@ SETS: dict[str, tuple[str, Callable[[float], Any], Callable[[list[Array]], float
 """Limits that can be swept: how they are written, the set of a radius, and the radius that weights need."""
 MEASURES = {"classes": ("log-loss", "error rate"), "numbers": ("RMSE", "MAE")}
 """What is measured of classes and of numbers, less being better: the first, unless the second is asked for."""
-
 FITS = {"log-loss": 0.05, "error rate": 0.005, "RMSE": 0.1, "MAE": 0.1}
 """A network fits its training rows where its measure is below so much of that of guessing."""
 
@@ -78,13 +77,9 @@ class Trainer:
         """Train one network on samples of the same columns, with radii or without any."""
         o, first = self.options, entries[0][0]
         head = choose_head(self.task.kind, len(first.target.levels) or 1, o.loss, first.target.column)
-        plain = build_objective(head, hidden, o.activation, o.dropout)
-        radius = entries[0][1]
-        objective = (
-            plain
-            if radius is None
-            else Objective(plain.network, plain.loss, subject_to=[SETS[self.options.constrain][1](radius)])
-        )
+        plain, radius = build_objective(head, hidden, o.activation, o.dropout), entries[0][1]
+        limits = [] if radius is None else [SETS[o.constrain][1](radius)]
+        objective = Objective(plain.network, plain.loss, subject_to=limits)
         samples = list({id(s): s for s, _ in entries}.values())
         parts = [part for s in samples for part in (s.training, s.validation)]
         ends = np.cumsum([0, *(len(x) for x, _ in parts)])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from chainrule.workflow.learning_curve import Advice, Curve, LearningCurves
 
 INDENT = "   "
+MOST_PLACES = 6
 STANDING = ("within noise", "helps", "does not help")
 """By the sign of a gain: 0, 1 and −1."""
 
@@ -30,7 +31,7 @@ def with_error(value: float, error: float) -> str:
     if not (isfinite(error) and error > 0.0):
         return f"{number(value)} ± {number(error)}"
     places = max(0, 1 - floor(log10(error)))
-    return f"{value:.{places}f} ± {error:.{places}f}"
+    return f"{value:.1e} ± {error:.1e}" if places > MOST_PLACES else f"{value:.{places}f} ± {error:.{places}f}"
 
 
 def between(e: Estimate, scale: float = 1.0) -> str:
@@ -38,7 +39,7 @@ def between(e: Estimate, scale: float = 1.0) -> str:
     low, high = sorted((scale * e.low, scale * e.high))
     if not (isfinite(e.error) and e.error > 0.0):
         return signed(f"{number(low)} to {number(high)}")
-    places = max(0, 1 - floor(log10(e.error)))
+    places = min(max(0, 1 - floor(log10(e.error))), MOST_PLACES)
     return signed(f"{low:.{places}f} to {high:.{places}f}")
 
 
@@ -53,11 +54,13 @@ def signed(text: str) -> str:
 
 def curves_text(found: LearningCurves) -> str:
     """Return the report of ``chainrule learning-curve``."""
+    unit = unit_of(found.guess[found.measure])
+    found = found if unit == 1.0 else found.divided(unit)
     units, held = found.units, count(found.held_out_rows, "held-out row")
     everything = f"{found.rows.values[-1]:,.0f} rows"
     name = found.limit_name
     parts = [
-        *_header(found, held),
+        *_header(found, held, unit),
         "",
         *_table(found, found.rows, "rows"),
         "",
@@ -77,7 +80,12 @@ def curves_text(found: LearningCurves) -> str:
     return "\n".join(parts).replace("\xa0", " ")
 
 
-def _header(found: LearningCurves, held: str) -> list[str]:
+def unit_of(value: float) -> float:
+    """Return the power of 1000 in which large and small numbers are written short: 1 from 0.01 to 100,000."""
+    return 1.0 if 0.01 <= value < 1e5 or not isfinite(value) or value == 0.0 else 1000.0 ** floor(log10(value) / 3)
+
+
+def _header(found: LearningCurves, held: str, unit: float) -> list[str]:
     o, task = found.options, found.task
     kind = "a number" if task.kind == "regression" else task.kind
     of = "" if found.used == found.table_rows else f"; {found.used:,} with a label are used"
@@ -85,13 +93,15 @@ def _header(found: LearningCurves, held: str) -> list[str]:
     how = [f"{','.join(map(str, o.hidden))} {o.activation}", "adam"]
     how += [f"dropout {o.dropout:g}"] if o.dropout else []
     how += [f"{o.epochs} epochs at most", stopping]
+    shown = found.measure if unit == 1.0 else f"{found.measure} in units of {unit:g}"
+    guess = number(found.guess[found.measure])
     return [
         line("table", f"{found.source}: {count(found.table_rows, 'row')}{of}"),
         line("target", f"{found.target}, {kind}: {task.why}"),
         line("network", ", ".join(how)),
         line(
             "measure",
-            f"{found.measure}, less is better; that of guessing is {number(found.guess[found.measure])}. Mean of "
+            f"{shown}, less is better; that of guessing is {guess}. Mean of "
             f"{o.repeats} repeats, each with its own {held}, first weights and subsets. ± is one standard error, made "
             "larger for the rows that the repeats share; beyond noise is what has a 95 % interval without 0",
         ),

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from chainrule.errors import TrainingError
-from chainrule.learn.preparing import require_count
-from chainrule.nn import choose
 from chainrule.table import TableEncoder, Task, infer_task, missing_labels, select_target
+from chainrule.workflow.curve_options import CurveOptions, check_options
 from chainrule.workflow.curve_reading import (
     Choice,
     DoubleDescent,
@@ -24,7 +22,7 @@ from chainrule.workflow.curve_reading import (
     estimate,
     power_law,
 )
-from chainrule.workflow.curve_runs import FITS, MEASURES, SETS, Outcome, Trainer, guess_of
+from chainrule.workflow.curve_runs import FITS, SETS, Outcome, Trainer, guess_of
 from chainrule.workflow.curve_samples import Source, check_rows
 from chainrule.workflow.curve_text import STANDING, curves_text
 from chainrule.workflow.split import class_numbers, split_rows
@@ -36,51 +34,6 @@ MOST_ROWS = 25_000
 SIZES = (2, 4, 8, 16, 32, 64, 128, 256, 512)
 FRACTIONS = (0.75, 0.5, 0.375, 0.25, 0.175, 0.125)
 """Radii that are tried, as parts of what the weights of the unlimited networks need."""
-
-
-@dataclass(frozen=True)
-class CurveOptions:
-    """The network that is judged and how it is trained, what is varied, and how often.
-
-    All points are trained alike, by Adam, so that differences come from rows, size and limit alone: no weight decay,
-    and no dropout unless it is given. What is empty or None is chosen from the data, and said.
-
-    Attributes:
-        task, ignore: as for ``train``.
-        hidden, activation, loss, dropout: the network that was asked for.
-        learning_rate, epochs, batch_size: its training.
-        validation, patience: a share of the rows to learn from is watched, and training ends where their loss has not
-            fallen for so many epochs; ``validation=0`` trains without early stopping.
-        test: the share of rows that is held out, anew in each repeat.
-        rows: numbers of rows to learn from, those that are watched included.
-        sizes: units of the first hidden layer; further layers keep their proportion to it.
-        constrain: what is limited: "l2" (‖w‖₂ ≤ r), "maxnorm" (‖w‖₂ ≤ r for each unit), "l1" or "linf".
-        radii: the r to try.
-        repeats: how many splits, each with its own first weights and subsets; at least 3.
-        measure: "log-loss" or "error rate" of classes, "RMSE" or "MAE" of numbers.
-        seed: of the first repeat; the others count on.
-    """
-
-    task: str | None = None
-    ignore: tuple[str, ...] = ()
-    hidden: tuple[int, ...] = (128,)
-    activation: str = "relu"
-    loss: str | None = None
-    dropout: float = 0.0
-    learning_rate: float = 0.003
-    epochs: int = 200
-    batch_size: int | str | None = None
-    validation: float = 0.2
-    patience: int = 20
-    test: float = 0.2
-    rows: tuple[int, ...] = ()
-    sizes: tuple[int, ...] = ()
-    constrain: str = "l2"
-    radii: tuple[float, ...] = ()
-    repeats: int = 10
-    measure: str | None = None
-    seed: int = 0
-    executor: str = "native"
 
 
 @dataclass(frozen=True)
@@ -101,6 +54,11 @@ class Curve:
             {m: np.array([[o.training[m] for o in line] for line in lines]) for m in names},
             {m: np.array([[o.held_out[m] for o in line] for line in lines]) for m in names},
         )
+
+    def divided(self, unit: float) -> Curve:
+        """Return the curve with all its measures in another unit."""
+        parts = ({m: values / unit for m, values in part.items()} for part in (self.training, self.held_out))
+        return Curve(self.name, self.values, *parts)
 
     def to_dict(self) -> dict[str, Any]:
         measures = {
@@ -231,6 +189,12 @@ class LearningCurves:
         place = len(fits) - (int(np.argmin(fits[::-1])) if not fits.all() else len(fits))
         return int(self.size.values[place] or 0) if place < len(fits) else None
 
+    def divided(self, unit: float) -> LearningCurves:
+        """Return the same curves with measures in another unit, as of an RMSE in thousands."""
+        rows, size, limit = (curve.divided(unit) for curve in (self.rows, self.size, self.limit))
+        guess = {m: value / unit for m, value in self.guess.items()}
+        return replace(self, rows=rows, size=size, limit=limit, guess=guess)
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON data: curves number by number, and what was read from them."""
         found = self.double_descent
@@ -301,7 +265,7 @@ def learning_curve(
     frame, name, column = _opened(table, target)
     values = select_target(frame, column)[1]
     task = infer_task(values, o.task, column)
-    measure = _check(o, task)
+    measure = check_options(o, task)
     labeled = np.flatnonzero(~missing_labels(values))
     used = _drawn(labeled, values, task, o)
     # Once over the whole table, so that an error names the table's own row; thereafter over the rows that are used.
@@ -310,7 +274,9 @@ def learning_curve(
     source = Source.of(frame, values, task, o, name)
     classes = values.n_unique() if task.is_classification else 0
     rows = check_rows(o.rows, source.most, classes)
-    o = replace(o, rows=rows, sizes=o.sizes or _around(o.hidden[0]))
+    o = replace(
+        o, rows=rows, sizes=tuple(sorted({*(o.sizes or SIZES), o.hidden[0]})), radii=tuple(sorted(set(o.radii)))
+    )
     if progress is True:
         from chainrule.learn.progress import show_count
 
@@ -325,8 +291,7 @@ def _measured(
     """Train everything, and put the curves together."""
     hidden = o.hidden
     others = [units for units in o.sizes if units != hidden[0]]
-    more = len(o.radii) or len(FRACTIONS)
-    total = o.repeats * (len(set(o.rows) | {source.most}) + len(others) + more)
+    total = o.repeats * (len({*o.rows, source.most}) + len(others) + (len(o.radii) or len(FRACTIONS)))
     trainer = Trainer(source.task, o, total, listener)
     by_rows = {n: trainer.run(source.draw(n), hidden, [None])[0] for n in o.rows if n != source.most}
     samples = source.draw(source.most)
@@ -378,10 +343,6 @@ def _drawn(labeled: Array, values: Any, task: Task, o: CurveOptions) -> Array:
     return labeled[split_rows(len(labeled), labels, 0.0, most / len(labeled), o.seed).test]
 
 
-def _around(units: int) -> tuple[int, ...]:
-    return tuple(sorted({*SIZES, units}))
-
-
 def _scaled(hidden: Sequence[int], units: int) -> tuple[int, ...]:
     """Return hidden layers whose first has so many units, and the others in proportion."""
     return tuple(max(1, round(size * units / hidden[0])) for size in hidden)
@@ -389,25 +350,3 @@ def _scaled(hidden: Sequence[int], units: int) -> tuple[int, ...]:
 
 def _radii(needed: float) -> tuple[float, ...]:
     return tuple(sorted(float(f"{needed * part:.2g}") for part in FRACTIONS))
-
-
-def _check(o: CurveOptions, task: Task) -> str:
-    """Say what is wrong with the options before any work is done; return the measure's name."""
-    choose(SETS, o.constrain, "limit")
-    for number, name in ((o.repeats, "repeats"), (o.epochs, "epochs"), (o.patience, "patience")):
-        require_count(number, name)
-    if o.repeats < 3:
-        raise TrainingError(f"repeats is {o.repeats}; at least 3 are needed to tell a difference from noise")
-    if not o.hidden:
-        raise TrainingError("without a hidden layer there is no size to vary: give hidden sizes such as 128")
-    for units in (*o.hidden, *o.sizes):
-        require_count(units, "a size")
-    if not o.test > 0.0:
-        raise TrainingError("the test share is 0; a learning curve needs held-out rows: give one such as 0.2")
-    for radius in o.radii:
-        if not (isfinite(radius) and radius > 0.0):
-            raise TrainingError(f"radii holds {radius:g}; a radius is a finite number greater than 0")
-    known = MEASURES["classes" if task.is_classification else "numbers"]
-    if o.measure is not None and o.measure not in known:
-        raise TrainingError(f"the measure is {o.measure!r}; of {task.kind} there are {known[0]!r} and {known[1]!r}")
-    return o.measure or known[0]
