@@ -61,9 +61,9 @@ def learning_curve(found: LearningCurves) -> Any:
 
 
 def _law(axes: Any, found: LearningCurves) -> None:
-    """Draw the power law through the last numbers of rows, on to twice the rows."""
+    """Draw the power law through the last numbers of rows, on to twice the rows; none where the curve does not fall."""
     law = next(advice.law for advice in found.advice if advice.change == "more rows")
-    if law is None:
+    if law is None or law.b == 0.0:
         return
     first = float(found.rows.values[-law.points] or 0)
     n = np.geomspace(first, law.rows, 50)
