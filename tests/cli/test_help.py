@@ -17,6 +17,11 @@ OPTIONS = {
         "--test-data", "--seed", "--executor", "--checkpoint", "--checkpoint-every", "--resume", "--quiet", "--json",
         "--debug",
     ],
+    "learning-curve": [
+        "--target", "--task", "--ignore", "--rows", "--sizes", "--constrain", "--radii", "--repeats", "--measure",
+        "--hidden", "--dropout", "--learning-rate", "--lr", "--epochs", "--validation", "--test", "--seed", "--plot",
+        "--quiet", "--json", "--debug",
+    ],
     "predict": ["--out", "--keep", "--quiet", "--json", "--debug"],
     "evaluate": ["--quiet", "--json", "--debug"],
     "explain": ["--row", "--importance", "--repeats", "--seed", "--quiet", "--json", "--debug"],

@@ -62,10 +62,23 @@ TRAIN: list[tuple[list[str], str]] = [
     (["--task", "clustering"], "'--task': 'clustering' is not one of classification, regression, binary, multiclass"),
 ]
 
+CURVE: list[tuple[list[str], str]] = [
+    (["--rows", "10,x"], "'--rows': '10,x': give whole numbers such as 100,200,400"),
+    (["--sizes", "0"], "'--sizes': '0': give whole numbers such as 100,200,400"),
+    (["--radii", "a"], "'--radii': 'a': give numbers such as 0.05,0.10"),
+    (["--repeats", "2"], "'--repeats'"),
+    (["--constrain", "l3"], "'--constrain': 'l3' is not one of l2, maxnorm, l1, linf"),
+    (["--measure", "auc"], "'--measure': 'auc' is not one of log-loss, error rate, RMSE, MAE"),
+]
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [*USAGE, *((["train", "T", "-t", "species", *more], message) for more, message in TRAIN)],
+    [
+        *USAGE,
+        *((["train", "T", "-t", "species", *more], message) for more, message in TRAIN),
+        *((["learning-curve", "T", "-t", "species", *more], message) for more, message in CURVE),
+    ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_usage(arguments: list[str], message: str, cli: Any, tmp_path: Path) -> None:
@@ -112,3 +125,11 @@ def test_names_in_help_are_the_names_that_are_known(cli: Any) -> None:
     text = re.sub(r"\s+", " ", cli("train", "--help").out)
     for known in (ACTIVATIONS, FOR_TABLES, OPTIMIZERS, SCHEDULES):
         assert [name for name in known if name not in text] == []
+
+
+def test_names_of_limits_and_measures_are_the_names_that_are_known() -> None:
+    from chainrule.cli.options import limits, measures
+    from chainrule.workflow.curve_runs import MEASURES, SETS
+
+    assert limits() == tuple(SETS)
+    assert measures() == (*MEASURES["classes"], *MEASURES["numbers"])

@@ -127,3 +127,23 @@ def test_what_cannot_be_drawn_is_said(run: Any, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     with pytest.raises(TrainingError, match=r"pictures need matplotlib: pip install 'chainrule\[plot\]'"):
         cr.plot.history(run)
+
+
+def test_learning_curves_are_those_that_were_measured() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 2))
+    o = cr.workflow.CurveOptions(
+        hidden=(8,), epochs=4, rows=(24, 48, 96), sizes=(4, 16), radii=(1.0, 2.0), repeats=3, learning_rate=0.02
+    )
+    found = cr.workflow.learning_curve((x, 3 * x[:, 0] + rng.normal(size=120)), options=o)
+    figure = cr.plot.learning_curve(found)
+    drawn(figure)
+    for axes, curve in zip(figure.axes, (found.rows, found.size, found.limit), strict=True):
+        training, held_out = axes.lines[:2]
+        np.testing.assert_allclose(training.get_ydata(), curve.training["RMSE"].mean(axis=1))
+        np.testing.assert_allclose(held_out.get_ydata(), curve.held_out["RMSE"].mean(axis=1))
+    law = next(advice.law for advice in found.advice if advice.law is not None)
+    assert figure.axes[0].lines[2].get_xdata()[-1] == pytest.approx(law.rows) == 192
+    assert [label.get_text() for label in figure.axes[2].get_xticklabels()] == ["1", "2", "none"]
+    with pytest.raises(TrainingError, match=r"draws what cr\.workflow.learning_curve"):
+        cr.plot.learning_curve(o)

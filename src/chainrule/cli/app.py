@@ -10,6 +10,7 @@ import typer
 
 from chainrule import __version__
 from chainrule.cli.cache import cache
+from chainrule.cli.learning_curve import learning_curve
 from chainrule.cli.options import (
     AsJson,
     Debug,
@@ -103,6 +104,7 @@ def inspect(
 
 
 app.command(short_help="Train a network on a table, test it on other rows, save it.")(train)
+app.command("learning-curve", short_help="Say whether more rows, another size or a limit helps most.")(learning_curve)
 
 
 @app.command()

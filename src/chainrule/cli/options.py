@@ -30,6 +30,17 @@ def numbers(text: str, hint: str) -> tuple[float, ...]:
         raise typer.BadParameter(f"{text!r}: give numbers such as 0.05,0.10", param_hint=hint) from None
 
 
+def whole_numbers(text: str, hint: str, wanted: str = "whole numbers such as 100,200,400") -> tuple[int, ...]:
+    """Read a comma-separated list of whole numbers of at least 1."""
+    try:
+        found = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        found = (0,)
+    if any(number < 1 for number in found):
+        raise typer.BadParameter(f"{text!r}: give {wanted}", param_hint=hint)
+    return found
+
+
 def bias_modes() -> tuple[str, ...]:
     return ("frozen", "unit", "tied")
 
@@ -42,15 +53,7 @@ def sizes(text: str) -> tuple[int, ...]:
     """Read hidden layer sizes: '64,32', or 'none'."""
     if text.strip().lower() in ("", "none", "0"):
         return ()
-    try:
-        found = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        found = (0,)
-    if any(size < 1 for size in found):
-        raise typer.BadParameter(
-            f"{text!r}: give sizes such as 64 or 64,32, or none for no hidden layer", param_hint="'--hidden'"
-        )
-    return found
+    return whole_numbers(text, "'--hidden'", "sizes such as 64 or 64,32, or none for no hidden layer")
 
 
 def batch(text: str) -> str:
@@ -134,3 +137,11 @@ def executors() -> Any:
 
 def tasks() -> Any:
     return ("classification", "regression", "binary", "multiclass")
+
+
+def limits() -> Any:
+    return ("l2", "maxnorm", "l1", "linf")
+
+
+def measures() -> Any:
+    return ("log-loss", "error rate", "RMSE", "MAE")

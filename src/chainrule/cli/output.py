@@ -24,6 +24,35 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def check_picture(path: Path) -> None:
+    """Say what is wrong with the place of a picture before the work, not after it."""
+    from chainrule.plot.canvas import canvas
+
+    if path.suffix.lower() not in PICTURES:
+        raise TableError(f"{path}: pictures are written as {', '.join(PICTURES)}; give a name such as curve.png")
+    if not path.parent.exists():
+        raise TableError(f"cannot write {path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise TableError(f"cannot write {path}: it is a folder; give a file name, such as curve.png")
+    canvas()  # says so where matplotlib is missing
+
+
+def write_picture(figure: Any, path: Path) -> None:
+    """Write a figure by the file's ending, whole or not at all."""
+    place = Path(os.path.realpath(path))  # what a symbolic link points to
+    temporary = place.with_name(f".{place.name}.part")
+    try:
+        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)
+        os.replace(temporary, place)
+    except OSError as error:
+        raise TableError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_table(frame: Any, path: Path, inputs: tuple[Path, ...]) -> None:
     """Write a frame as CSV or Parquet by the file's ending."""
     if path.suffix.lower() not in (".csv", ".parquet"):

@@ -10,20 +10,25 @@ UP, DOWN, QUIET, DARK = "#2a6fb0", "#c8553d", "#b8b8b8", "#333333"
 """Positive, negative, not lit, and lines of text."""
 
 
-def canvas(width: float = 6.4, height: float = 4.0, layout: Any = "constrained") -> tuple[Any, Any]:
-    """Return a figure and its axes; raise TrainingError where matplotlib is missing."""
+def canvas(width: float = 6.4, height: float = 4.0, layout: Any = "constrained", panels: int = 1) -> tuple[Any, Any]:
+    """Return a figure and its axes (of several panels in a row an array); raise where matplotlib is missing."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise TrainingError("pictures need matplotlib: pip install 'chainrule[plot]'") from None
     figure = Figure(figsize=(width, height), layout=layout)
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
+    axes = figure.subplots(1, panels, sharey=panels > 1)
+    for each in figure.axes:
+        each.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
 def require(subject: Any, kind: type, picture: str) -> None:
     """Raise TrainingError where something else is given than what a picture is drawn of."""
     if not isinstance(subject, kind):
-        what = {"Run": "a training run", "Derivation": "what cr.explain(objective or run, of=…) returns"}[kind.__name__]
+        what = {
+            "Run": "a training run",
+            "Derivation": "what cr.explain(objective or run, of=…) returns",
+            "LearningCurves": "what cr.workflow.learning_curve(…) returns",
+        }[kind.__name__]
         raise TrainingError(f"cr.plot.{picture} draws {what}, not a {type(subject).__name__}")

@@ -1,6 +1,8 @@
 """One table end to end: read, inspect, split, encode, train, evaluate, predict, save."""
 
+from chainrule.workflow.curve_options import CurveOptions
 from chainrule.workflow.evaluate import Evaluation, evaluate
+from chainrule.workflow.learning_curve import LearningCurves, learning_curve
 from chainrule.workflow.predict import predict
 from chainrule.workflow.score import ClassificationScore, RegressionScore, Score
 from chainrule.workflow.train import Trained, TrainOptions, train
@@ -9,8 +11,10 @@ from chainrule.workflow.worked_example import Setup, WorkedExample, worked_examp
 
 __all__ = [
     "ClassificationScore",
+    "CurveOptions",
     "Evaluation",
     "Importance",
+    "LearningCurves",
     "RegressionScore",
     "Score",
     "Setup",
@@ -21,6 +25,7 @@ __all__ = [
     "evaluate",
     "explain_row",
     "importance",
+    "learning_curve",
     "predict",
     "train",
     "worked_example",

@@ -53,6 +53,13 @@ def split_rows(count: int, classes: Array | None, validation: float, test: float
     return Split(np.sort(training), np.sort(watched), np.sort(held_out))
 
 
+def class_numbers(values: Any) -> Array:
+    """Return the number of each row's class, in the order of the classes' texts (a polars column without missing)."""
+    texts = values.cast(str).to_list()
+    index = {text: i for i, text in enumerate(sorted(set(texts)))}
+    return np.array([index[text] for text in texts], np.int64)
+
+
 def _take(order: Array, classes: Array | None, share: float) -> tuple[Array, Array]:
     """Take a share of each class off the front of a random order, in all about ``share`` of the rows."""
     if not share:
