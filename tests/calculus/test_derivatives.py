@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import chainrule as cr
 from chainrule.errors import NotDifferentiable, TraceError, TypeMismatch
 from chainrule.execute import REFERENCE
-from chainrule.graph import Node, Type, check_graph, n, simplify
+from chainrule.graph import Type, check_graph, n, simplify
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
