@@ -11,11 +11,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from chainrule.execute.native.cost import instructions
 from chainrule.graph import Graph, Node
 from chainrule.graph.structural import STRUCTURAL
 
 ALIASES = ("reshape", "broadcast", "transpose", "slice")
 REDUCTIONS = ("sum", "prod", "max", "min", "all")
+MOST_INSTRUCTIONS = 2500
+"""A nest has about so many instructions at most: LLVM's time grows with the square of a function's length, and there is
+nothing to gain, since a longer one has long run out of registers. What the next nest reads goes through memory, to the
+same bits."""
+READ = 10
+"""What is read from memory costs about so many: its address is found, its stride, and its elements are loaded."""
 
 
 def is_elementwise(node: Node) -> bool:
@@ -57,13 +64,17 @@ class Stage:
     stored: set[Node] = field(default_factory=set)
 
 
+Users = dict[Node, list[tuple[Node, int]]]
+"""Who reads a node, and as which of its operands."""
+
+
 def make_schedule(graph: Graph) -> list[Stage]:
     """Return the stages of a graph in an order in which every operand is there before it is read."""
-    users: dict[Node, list[Node]] = {}
+    users: Users = {}
     outputs = set(graph.outputs)
     for node in graph.nodes:
-        for operand in node.operands:
-            users.setdefault(operand, []).append(node)
+        for i, operand in enumerate(node.operands):
+            users.setdefault(operand, []).append((node, i))
     absorbed = _absorbed(graph, users, outputs)
     into = {node for nodes in absorbed.values() for node in nodes}
     level = _levels(graph, absorbed, into)
@@ -109,7 +120,7 @@ def _levels(graph: Graph, absorbed: Mapping[Node, list[Node]], into: set[Node]) 
     return level
 
 
-def _sink(graph: Graph, users: Mapping[Node, list[Node]], into: set[Node], level: dict[Node, int]) -> None:
+def _sink(graph: Graph, users: Users, into: set[Node], level: dict[Node, int]) -> None:
     """Move nodes to the latest level at which a nest that reads them runs: one pass then, where there were two.
 
     Flags, and what is computed for them alone, set no date: they follow their operands, and only need to be done in
@@ -121,20 +132,18 @@ def _sink(graph: Graph, users: Mapping[Node, list[Node]], into: set[Node], level
     for node in reversed(graph.nodes):
         mine = users.get(node, [])
         follows = is_flag(node) or (
-            is_elementwise(node) and node not in outputs and bool(mine) and all(u in followers for u in mine)
+            is_elementwise(node) and node not in outputs and bool(mine) and all(u in followers for u, _ in mine)
         )
         latest = _NEVER
         joined = False
-        for user in mine:
+        for user, i in mine:
             if user in into:  # a reduction reads it on its way: it is left where it is
                 latest = min(latest, level[node] - (not is_elementwise(node)))
                 continue
             begin = limit.get(user, level[user])
-            for i, operand in enumerate(user.operands):
-                if operand is node:
-                    together = _fuses(user) and joins(node, user, i)
-                    joined = joined or (together and user not in followers)
-                    latest = min(latest, begin if together else begin - 1)
+            together = _fuses(user) and joins(node, user, i)
+            joined = joined or (together and user not in followers)
+            latest = min(latest, begin if together else begin - 1)
         if follows:
             followers.add(node)
             limit[node] = latest
@@ -159,22 +168,52 @@ def _parts(stage: Stage) -> list[Stage]:
     group: dict[Node, Node] = {}
 
     def find(node: Node) -> Node:
-        while group.setdefault(node, node) is not node:
-            node = group[node]
-        return node
+        root = node
+        while group.setdefault(root, root) is not root:
+            root = group[root]
+        while group[node] is not root:  # the next one that asks finds it at once: a chain may have thousands of links
+            group[node], node = root, group[node]
+        return root
 
     for node in stage.nodes:
         shape = node.operands[0].shape if is_flag(node) else node.shape
         for operand in node.operands:
             if operand.shape == shape and operand.op.name != "constant":
                 group[find(operand)] = find(node)
-    parts: dict[Node, Stage] = {}
+    parts: dict[Node, list[Node]] = {}
     for node in stage.nodes:
-        parts.setdefault(find(node), Stage([], True)).nodes.append(node)
-    return list(parts.values())
+        parts.setdefault(find(node), []).append(node)
+    return [Stage(nodes, True) for part in parts.values() for nodes in _short(part)]
 
 
-def _mark_stored(stages: list[Stage], users: Mapping[Node, list[Node]], outputs: set[Node]) -> None:
+def _short(nodes: list[Node]) -> list[list[Node]]:
+    """Cut the nodes of a nest (operands first) into nests that are not too long; a flag stays with what it is of."""
+    pieces: list[list[Node]] = [[]]
+    piece_of: dict[Node, list[Node]] = {}
+    known: set[Node] = set()  # what the last piece computes or reads
+    length = 0
+    for node in nodes:
+        if is_flag(node):
+            piece_of.get(node.operands[0], pieces[-1]).append(node)
+            continue
+        length += _length(node, known)
+        if length > MOST_INSTRUCTIONS and pieces[-1]:
+            pieces.append([])
+            known = set()
+            length = _length(node, known)
+        known.add(node)
+        known.update(node.operands)
+        pieces[-1].append(node)
+        piece_of[node] = pieces[-1]
+    return pieces
+
+
+def _length(node: Node, known: set[Node]) -> int:
+    """Estimate what a node adds to a nest: its own instructions, and those that find and load what it reads."""
+    return instructions(node) + READ * sum(o.op.name != "constant" and o not in known for o in set(node.operands))
+
+
+def _mark_stored(stages: list[Stage], users: Users, outputs: set[Node]) -> None:
     """Note which nodes of each nest must be in memory: outputs, and what other stages read."""
     place = {node: i for i, stage in enumerate(stages) for node in stage.nodes}
     for i, stage in enumerate(stages):
@@ -182,30 +221,34 @@ def _mark_stored(stages: list[Stage], users: Mapping[Node, list[Node]], outputs:
             stage.stored = {
                 node for node in stage.nodes
                 if node in outputs or is_flag(node) or any(
-                    place.get(u) != i or not all(joins(o, u, j) for j, o in enumerate(u.operands) if o is node)
-                    for u in users.get(node, [])
+                    place.get(u) != i or not joins(node, u, j) for u, j in users.get(node, [])
                 )
             }  # fmt: skip
 
 
-def _absorbed(graph: Graph, users: Mapping[Node, list[Node]], outputs: set[Node]) -> dict[Node, list[Node]]:
+def _absorbed(graph: Graph, users: Users, outputs: set[Node]) -> dict[Node, list[Node]]:
     """Return, for each reduction, the elementwise nodes that only it reads: it computes them on its way."""
     taken: set[Node] = set()
     result: dict[Node, list[Node]] = {}
+    place = {node: i for i, node in enumerate(graph.nodes)}
     for reduction in graph.nodes:
         if reduction.op.name not in REDUCTIONS or is_flag(reduction):
             continue
         mine: set[Node] = set()
+        length = 0
         stack = [reduction.operands[0]]
         while stack:
             node = stack.pop()
-            only = all(u is reduction or u in mine for u in users[node])
+            only = all(u is reduction or u in mine for u, _ in users[node])
             if not is_elementwise(node) or node in outputs or node in taken or node in mine or not only:
                 continue
+            length += instructions(node)
+            if length > MOST_INSTRUCTIONS:  # the rest is computed before, in nests of its own
+                break
             mine.add(node)
             stack.extend(o for i, o in enumerate(node.operands) if joins(o, node, i))
         if reduction.operands[0] in mine:
-            result[reduction] = [node for node in graph.nodes if node in mine]
+            result[reduction] = sorted(mine, key=place.__getitem__)
             taken |= mine
     return result
 
