@@ -119,7 +119,8 @@ def test_code_in_short_pieces_gives_the_same_bits(case: str, debug: bool, monkey
     x = np.asarray(rng.normal(size=shape), graph.inputs[0].dtype)
 
     def with_limit(instructions: int, lines: int, parts: int) -> tuple[list[Any], int]:
-        monkeypatch.setattr(schedule, "MOST_INSTRUCTIONS", instructions)
+        monkeypatch.setattr(schedule, "SHORT", instructions)
+        monkeypatch.setattr(schedule, "LONGEST", instructions)
         monkeypatch.setattr(frame, "LONG", lines)
         monkeypatch.setattr(stages, "MOST_PARTS", parts)
         function = compiled(graph)
@@ -170,6 +171,19 @@ def test_an_ordinary_nest_is_one() -> None:
     kind = Type("f32", (64, 64))
     (stage,) = schedule.make_schedule(cr.make_graph(lambda x: links(x, 50), kind))
     assert len(stage.nodes) == 150
+    (stage,) = schedule.make_schedule(cr.make_graph(lambda x: branches(x, 100), kind))
+    assert len(stage.nodes) == 1200  # of its values many would go through memory
+    assert len(schedule.make_schedule(cr.make_graph(lambda x: branches(x, 400), kind))) > 5
+
+
+def test_a_sum_of_a_very_long_chain_is_nests_and_a_sum() -> None:
+    graph = cr.make_graph(lambda x: np.sum(links(x, 1000)), Type("f64", (64,)))
+    *nests, last = schedule.make_schedule(graph)
+    assert len(last.nodes) == 1
+    assert len(nests) > 5
+    assert longest(graph)[0] < 10_000
+    (whole,) = schedule.make_schedule(cr.make_graph(lambda x: np.sum(links(x, 100)), Type("f64", (64,))))
+    assert len(whole.nodes) == 301
 
 
 def test_a_flag_stays_with_what_it_is_of() -> None:

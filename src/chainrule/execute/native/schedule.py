@@ -17,10 +17,12 @@ from chainrule.graph.structural import STRUCTURAL
 
 ALIASES = ("reshape", "broadcast", "transpose", "slice")
 REDUCTIONS = ("sum", "prod", "max", "min", "all")
-MOST_INSTRUCTIONS = 2500
-"""A nest has about so many instructions at most: LLVM's time grows with the square of a function's length, and there is
-nothing to gain, since a longer one has long run out of registers. What the next nest reads goes through memory, to the
-same bits."""
+SHORT = 2500
+"""A nest of about so many instructions is short enough to be compiled at once. A longer one is cut, to the same bits:
+LLVM's time grows with the square of a function's length."""
+LONGEST = 12_000
+"""Up to so many, a nest stays whole if its pieces would have to hand each other many values: those go through memory,
+and a long array takes up to a third longer than with registers that are put by."""
 READ = 10
 """What is read from memory costs about so many: its address is found, its stride, and its elements are loaded."""
 
@@ -192,25 +194,34 @@ def _short(nodes: list[Node]) -> list[list[Node]]:
     piece_of: dict[Node, list[Node]] = {}
     known: set[Node] = set()  # what the last piece computes or reads
     length = 0
+    total, handed = 0, set[Node]()
     for node in nodes:
         if is_flag(node):
             piece_of.get(node.operands[0], pieces[-1]).append(node)
             continue
-        length += _length(node, known)
-        if length > MOST_INSTRUCTIONS and pieces[-1]:
+        more = _length(node, known)
+        if length + more > SHORT and pieces[-1]:
             pieces.append([])
-            known = set()
-            length = _length(node, known)
+            length, known = 0, set()
+            more = _length(node, known)
+        handed.update(o for o in node.operands if piece_of.get(o, pieces[-1]) is not pieces[-1])
+        length, total = length + more, total + more
         known.add(node)
         known.update(node.operands)
         pieces[-1].append(node)
         piece_of[node] = pieces[-1]
-    return pieces
+    return pieces if total > LONGEST or len(handed) < len(pieces) else [nodes]
 
 
 def _length(node: Node, known: set[Node]) -> int:
     """Estimate what a node adds to a nest: its own instructions, and those that find and load what it reads."""
-    return instructions(node) + READ * sum(o.op.name != "constant" and o not in known for o in set(node.operands))
+    return instructions(node) + READ * sum(o not in known and not _is_literal(o) for o in set(node.operands))
+
+
+def _is_literal(node: Node) -> bool:
+    while node.op.name in ("broadcast", "reshape"):
+        node = node.operands[0]
+    return node.op.name == "constant"
 
 
 def _mark_stored(stages: list[Stage], users: Users, outputs: set[Node]) -> None:
@@ -243,7 +254,8 @@ def _absorbed(graph: Graph, users: Users, outputs: set[Node]) -> dict[Node, list
             if not is_elementwise(node) or node in outputs or node in taken or node in mine or not only:
                 continue
             length += instructions(node)
-            if length > MOST_INSTRUCTIONS:  # the rest is computed before, in nests of its own
+            if length > LONGEST:  # it is computed before, in nests that can be cut
+                mine.clear()
                 break
             mine.add(node)
             stack.extend(o for i, o in enumerate(node.operands) if joins(o, node, i))
