@@ -13,7 +13,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import ops
-from chainrule.errors import ChainruleError, ExecutionError, TrainingError
+from chainrule.errors import ChainruleError, ExecutionError, TraceError, TrainingError
 from chainrule.execute import REFERENCE, Reference, get_executor, tiles
 from chainrule.graph import Graph, Rows, Type, flatten, make_constant
 
@@ -79,7 +79,7 @@ def test_a_traced_value_of_another_function() -> None:
     kept: list[Any] = []
     cr.make_graph(lambda outside: kept.append(outside) or outside, 1.0)
     graph = cr.make_graph(lambda x: x * kept[0], 2.0)
-    with pytest.raises(ExecutionError, match="the graph reads 'outside', a traced value of another function"):
+    with pytest.raises(TraceError, match="a traced value leaked out of its function: 'outside', an argument of the"):
         REFERENCE.run(graph, [np.float64(2.0)])
 
 

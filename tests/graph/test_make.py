@@ -225,8 +225,9 @@ def test_a_graph_with_free_inputs_cannot_be_run():
     cr.make_graph(lambda inner: leaked.append(inner) or inner, 1.0)
     graph = cr.make_graph(lambda x: x * leaked[0], 2.0)
     assert graph.free == (leaked[0],)
-    with pytest.raises(ExecutionError, match="the graph reads 'inner', a traced value of another function"):
-        REFERENCE.run(graph, [2.0])
+    for way in (REFERENCE.run, REFERENCE.run_prepared):
+        with pytest.raises(TraceError, match=r"a traced value leaked out of its function: 'inner', an argument of the"):
+            way(graph, [2.0])
 
 
 # --- the pieces ----------------------------------------------------------------------------------------------------

@@ -25,6 +25,8 @@ from chainrule.graph import (
     leaf_names,
     make_constant,
     make_graph,
+    refuse_leaked_arguments,
+    refuse_leaks,
     unflatten,
 )
 from chainrule.graph.structural import make_input
@@ -36,8 +38,13 @@ Function = Callable[..., Any]
 
 
 def finish(inputs: Sequence[Node], outputs: Sequence[Node], values: Sequence[Any]) -> list[Any]:
-    """Compute a graph now, or put it into the enclosing trace where it has to do with one."""
+    """Compute a graph now, or put it into the enclosing trace where it has to do with one.
+
+    Raises TraceError where it has to do with a trace that is over.
+    """
     graph = Graph(tuple(inputs), tuple(outputs))
+    refuse_leaks(graph)
+    refuse_leaked_arguments(values, "a derivative")
     if graph.free or any(isinstance(v, Node) for v in values):
         nodes = [v if isinstance(v, Node) else make_constant(as_array(v)) for v in values]
         return list(inline(graph, nodes))

@@ -10,7 +10,22 @@ import numpy as np
 
 from chainrule.execute.choice import get_executor
 from chainrule.execute.training import EXECUTOR as REFERENCE
-from chainrule.graph import LEAF, Graph, Node, Structure, Type, as_array, flatten, make_graph, type_of_value, unflatten
+from chainrule.graph import (
+    LEAF,
+    Graph,
+    Node,
+    Structure,
+    Type,
+    as_array,
+    flatten,
+    inline,
+    make_constant,
+    make_graph,
+    refuse_leaked_arguments,
+    refuse_leaks,
+    type_of_value,
+    unflatten,
+)
 
 
 class Compiled:
@@ -34,8 +49,12 @@ class Compiled:
     def _first(self, *arguments: Any) -> Any:
         leaves, _ = flatten(arguments)
         if any(isinstance(leaf, Node) for leaf in leaves):
+            refuse_leaked_arguments(leaves, "a compiled function")
             return self.function(*arguments)  # inside another trace it is what it always was: a function
         graph = self.graph(*arguments)
+        if graph.free:  # it reads values of the trace around it: it is part of that
+            assert graph.gives is not None
+            return unflatten(graph.gives, inline(graph, [make_constant(as_array(v)) for v in leaves]))
         arrays = [np.asarray(as_array(v), i.dtype) for v, i in zip(leaves, graph.inputs, strict=True)]
         results = self.executor.run(graph, arrays)
         assert graph.gives is not None
@@ -45,12 +64,19 @@ class Compiled:
         return unflatten(graph.gives, [r[()] if r.ndim == 0 else r for r in results])
 
     def graph(self, *arguments: Any) -> Graph:
-        """Return the graph for arguments of these types."""
+        """Return the graph for arguments of these types.
+
+        One that reads values of the trace around it is made anew each time: in another trace they are other values.
+        Raises TraceError where it reads a value of a trace that is over.
+        """
         leaves, structure = flatten(arguments)
         key = structure, tuple(type_of_value(leaf) for leaf in leaves)
         found = self._graphs.get(key)
         if found is None:
-            found = self._graphs[key] = make_graph(self.function, *arguments)
+            found = make_graph(self.function, *arguments)
+            refuse_leaks(found)
+            if not found.free:
+                self._graphs[key] = found
         return found
 
     def __repr__(self) -> str:

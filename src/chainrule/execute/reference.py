@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from chainrule.errors import ChainruleError, ExecutionError
-from chainrule.graph import Graph, Node, Rows, simplify, where_made
+from chainrule.graph import Graph, Node, Rows, refuse_free, simplify, where_made
 from chainrule.graph.structural import INPUT
 from chainrule.graph.types import DTYPES, resolve_dim, show_shape
 
@@ -40,12 +40,7 @@ class Reference:
 
     def run_all(self, graph: Graph, arrays: Sequence[Any], rows: int | None = None) -> dict[Node, Any]:
         """Return the value of every node: what an explanation, and the search for a first NaN, read."""
-        if graph.free:
-            label = graph.free[0].attributes["label"]
-            raise ExecutionError(
-                f"the graph reads {label!r}, a traced value of another function; a traced value cannot be used after "
-                "the function that it belongs to has returned"
-            )
+        refuse_free(graph)
         given = [np.asarray(a) for a in arrays]
         n = bind_rows(graph, given, rows)
         values: dict[Node, Any] = dict(zip(graph.inputs, given, strict=True))
@@ -76,6 +71,7 @@ class Reference:
         known = self._prepared[row_by_row]
         prepared = known.get(graph)
         if prepared is None:
+            refuse_free(graph)
             prepared = known[graph] = _Prepared(simplify(graph)[0], row_by_row)
         given = [np.asarray(a) for a in arrays]
         n = bind_rows(graph, given, rows)

@@ -3,6 +3,7 @@
 from chainrule.graph.check import check_graph
 from chainrule.graph.digest import Undigestible, digest
 from chainrule.graph.graph import Graph, depends_on, inline, substitute, topological
+from chainrule.graph.leaks import refuse_free, refuse_leaked_arguments, refuse_leaks
 from chainrule.graph.make import as_array, make_graph, type_of_value
 from chainrule.graph.node import Backward, Node, Operation, Place, result_types, where_made
 from chainrule.graph.simplify import simplify
@@ -34,6 +35,9 @@ __all__ = [
     "make_graph",
     "make_input",
     "n",
+    "refuse_free",
+    "refuse_leaked_arguments",
+    "refuse_leaks",
     "result_types",
     "simplify",
     "substitute",

@@ -44,16 +44,19 @@ class Graph:
         found: dict[Node, str] = {}
         for name, node in self.names.items():
             found.setdefault(node, name)
+        taken = set(found.values())
         count = 0
         for node in self.nodes:
             if node in found:
                 continue
             if node.op is INPUT:
                 label = str(node.attributes["label"])
-                if label not in found.values():
+                if label not in taken:
+                    taken.add(label)
                     found[node] = label
                     continue
             found[node] = f"%{count}"
+            taken.add(found[node])
             count += 1
         return found
 

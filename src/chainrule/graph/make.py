@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from types import CodeType
 from typing import Any
 
 import numpy as np
 
 from chainrule.errors import TraceError, TypeMismatch
 from chainrule.graph.graph import Graph, topological
-from chainrule.graph.node import Node
+from chainrule.graph.leaks import tracing
+from chainrule.graph.node import Node, Place
+from chainrule.graph.place import is_inside, user_place
 from chainrule.graph.structural import make_constant, make_input
 from chainrule.graph.tree import Structure, flatten, leaf_names, unflatten
 from chainrule.graph.types import DTYPES, Type, type_of
@@ -49,7 +53,8 @@ def make_graph(function: Callable[..., Any], *arguments: Any) -> Graph:
 
     Arguments are arrays, numbers, traced values, or ``Type`` objects (whose shapes may have the symbolic row count
     ``n``), nested in dicts, lists and tuples. Inputs are always fresh; traced values of an enclosing trace that the
-    function closes over stay what they are, and are constants to this graph's derivative.
+    function closes over stay what they are, and are constants to this graph's derivative. Once the function has
+    returned, its traced values stand for nothing: who finishes or runs a graph that reads them is refused.
 
     >>> import chainrule as cr
     >>> print(cr.make_graph(lambda x: x * x, 3.0))
@@ -59,9 +64,13 @@ def make_graph(function: Callable[..., Any], *arguments: Any) -> Graph:
     """
     leaves, structure = flatten(arguments)
     labels = _argument_labels(function, structure)
-    inputs = tuple(make_input(type_of_value(leaf, label), label) for leaf, label in zip(leaves, labels, strict=True))
+    place = _place_of(function)
+    inputs = tuple(
+        make_input(type_of_value(leaf, label), label, place) for leaf, label in zip(leaves, labels, strict=True)
+    )
     try:
-        result = function(*unflatten(structure, inputs))
+        with tracing(inputs):
+            result = function(*unflatten(structure, inputs))
     except ValueError as error:
         if isinstance(error.__cause__, TraceError):  # NumPy hides a traced value's refusal behind an error of its own
             raise error.__cause__ from None
@@ -69,6 +78,14 @@ def make_graph(function: Callable[..., Any], *arguments: Any) -> Graph:
     out_leaves, gives = flatten(result)
     outputs = tuple(leaf if isinstance(leaf, Node) else _literal(leaf, function) for leaf in out_leaves)
     return Graph(inputs, outputs, collect_names(inputs, outputs), structure, gives)
+
+
+def _place_of(function: Any) -> Place | None:
+    """Return where a function is written; where it is not the user's own, the user's line that has it traced."""
+    while isinstance(function, partial) or hasattr(function, "__wrapped__"):
+        function = function.func if isinstance(function, partial) else function.__wrapped__
+    code = getattr(function, "__code__", None)
+    return user_place() if not isinstance(code, CodeType) or is_inside(code) else Place(code, 0)
 
 
 def _literal(leaf: Any, function: Callable[..., Any]) -> Node:

@@ -49,11 +49,11 @@ class Place(NamedTuple):
     instruction: int
 
     @property
-    def line(self) -> int | None:
+    def line(self) -> int:
         for start, end, line in self.code.co_lines():
-            if start <= self.instruction < end:
+            if start <= self.instruction < end and line is not None:
                 return line
-        return None
+        return self.code.co_firstlineno  # an instruction that no line asked for: what a function begins with
 
     def __str__(self) -> str:
         return f"{self.code.co_filename}:{self.line} in {self.code.co_name}"

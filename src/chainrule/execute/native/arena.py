@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from chainrule.execute.native import library, link
 from chainrule.execute.native.code import Call, Calls, Code
 from chainrule.execute.native.layout import ITEM_BYTES, Slot
+from chainrule.execute.native.places import Places
 from chainrule.execute.native.room import ALIGN, Room, zeros
 from chainrule.graph.types import DTYPES
 
@@ -79,22 +81,17 @@ class Section:
         With ``apart`` nothing is used twice.
         """
         offsets: dict[int, int] = {}
-        taken: list[tuple[int, int, int]] = []  # begin, end, last call that needs it
+        places = Places()
+        taken: list[tuple[int, int, int]] = []  # a heap: last call that needs it, begin, end
         top = 0
         for first, last, slot in self.temporaries:
             size = (
                 max(-(-slots[slot].size.at(n) * ITEM_BYTES[slots[slot].dtype] // ALIGN) * ALIGN, ALIGN) + ALIGN * apart
             )
-            if not apart:
-                taken = [t for t in taken if t[2] >= first]
-            begin = 0
-            for other_begin, other_end, _ in taken:
-                if begin + size <= other_begin:
-                    break
-                begin = max(begin, other_end)
-            offsets[slot] = begin
-            taken.append((begin, begin + size, last))
-            taken.sort()
+            while taken and taken[0][0] < first and not apart:
+                places.release(*heappop(taken)[1:])
+            begin = offsets[slot] = places.take(size)
+            heappush(taken, (last, begin, begin + size))
             top = max(top, begin + size)
         return offsets, top
 

@@ -77,7 +77,8 @@ class Compiler:
     def stage(self, cost: tuple[float, Extent] = (0.0, Extent()), divisible: bool = False) -> Iterator[Frame]:
         """Open a kernel; inside another one (the body of a loop), what would be a kernel is part of that."""
         if self._frame is not None:
-            yield self._frame
+            with self._frame.part():
+                yield self._frame
             return
         frame = self._frame = Frame(self.vector_bytes, self.debug)
         frame.divisible = divisible
@@ -85,9 +86,10 @@ class Compiler:
         self._frame = None
         text = frame.finish("KERNEL")
         name = f"k{blake2b(text.encode(), digest_size=12).hexdigest()}"
-        self.units[name] = text.replace("@KERNEL(", f"@{name}(", 1)
-        for unit in [u for dtype in ("f32", "f64") for u in matmul.units(dtype) if f"@{u}(" in text]:
-            self.units[unit] = ""  # written where it is linked: once, for all programs
+        if name not in self.units:
+            self.units[name] = text.replace("@KERNEL(", f"@{name}(", 1)
+            for unit in [u for dtype in ("f32", "f64") for u in matmul.units(dtype) if f"@{u}(" in text]:
+                self.units[unit] = ""  # written where it is linked: once, for all programs
         extent = as_extent(frame.extent)
         self.calls.append(Call(
             name, tuple(frame.arguments), extent, 1, divisible, cost, tuple(sorted(frame.touched)),

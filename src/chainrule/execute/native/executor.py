@@ -21,7 +21,7 @@ from chainrule.execute.program import Batch, Loop, Plan, Program
 from chainrule.execute.threads import cpu_count
 from chainrule.execute.training import EXECUTOR as REFERENCE
 from chainrule.execute.training import NOT_FOUND, TrainingReference, gather
-from chainrule.graph import Graph
+from chainrule.graph import Graph, refuse_free
 
 Array = np.ndarray[Any, Any]
 PREDICTION_ROWS = 1024
@@ -46,6 +46,7 @@ class Native(TrainingReference):
         """Return the machine code of a graph, compiled when it is first asked for."""
         found = self._functions.get(graph)
         if found is None:
+            refuse_free(graph)
             with link.lock:  # threads that ask at once wait for the one that compiles
                 found = self._functions.get(graph)
                 if found is None:
@@ -80,6 +81,8 @@ class Native(TrainingReference):
             known = self._programs.setdefault(program, {})
             if (tiled, evaluated) not in known:
                 graphs = [program.measure, program.apply, *([program.evaluate] if evaluated else [])]
+                for graph in graphs:
+                    refuse_free(graph)
                 purpose = f"program {tiled}" + (f" {program.evaluated}" if program.evaluated != "parameters" else "")
                 code, slots = linked(purpose, graphs, lambda: write_program(program, tiled, evaluated))
                 known[tiled, evaluated] = NativeProgram(code, slots)

@@ -6,7 +6,8 @@ that it loads when it is called. So two layers of different widths share their m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from chainrule.execute.native.emit import IR_TYPE, Function, Module
 from chainrule.execute.native.layout import ITEM_BYTES, Extent, View, as_extent
@@ -19,6 +20,8 @@ KERNEL = "(ptr, ptr, i64, i64)"
 STATUS_SLOT = 0
 """The slot that holds the status of a call: 0, or the first thing that went wrong."""
 OUT_OF_RANGE, OUT_OF_BOUNDS = 1, 9
+LONG = 1000
+"""A kernel of so many lines loads the arguments of its further parts where each part begins."""
 HELD = "data"
 """Slots that hold more rows than a batch has: how many bytes, a debug build is told beside the status."""
 STEPPED = ("order", "position")
@@ -129,6 +132,21 @@ class Frame:
         self.touched.add(STATUS_SLOT)
         slot = self.f.put("load ptr, ptr %slots, align 8")
         self.f.do(f"store i64 {status}, ptr {slot}, align 8")
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """Write one of many parts of a kernel: in a long one, its arguments are loaded where it begins.
+
+        Else thousands of them would be held from the kernel's entry on, and LLVM would look for a place for each.
+        """
+        place = len(self.f.lines)
+        if place < LONG:
+            yield
+            return
+        before, self._prologue = self._prologue, []
+        yield
+        self.f.lines[place:place] = self._prologue
+        self._prologue = before
 
     def finish(self, name: str) -> str:
         """Close the kernel and return its text under a name."""

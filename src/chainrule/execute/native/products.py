@@ -42,7 +42,8 @@ def matmul_stages(c: Compiler, node: Node, operands: list[View], target: View) -
     as_it_is = b.strides[1] == 1 or n == 1
     small = not b.is_symbolic and product(b.shape).fixed * (4 if dtype == "f32" else 8) <= SMALL
     if c._frame is not None:
-        _product_inside(c, a, b, target, as_it_is)
+        with c.stage():
+            _product_inside(c, a, b, target, as_it_is)
         return
     if as_it_is and (small or (isinstance(m, int) and m < PACK_FROM)):
         _product(c, a, _steps(a), b, as_extent(b.strides[0]), Extent(width), target, {})

@@ -12,11 +12,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from chainrule.execute.native.cost import instructions
 from chainrule.graph import Graph, Node
 from chainrule.graph.structural import STRUCTURAL
 
 ALIASES = ("reshape", "broadcast", "transpose", "slice")
 REDUCTIONS = ("sum", "prod", "max", "min", "all")
+SHORT = 2500
+"""A nest of about so many instructions is short enough to be compiled at once. A longer one is cut, to the same bits:
+LLVM's time grows with the square of a function's length."""
+LONGEST = 12_000
+"""Up to so many, a nest stays whole if its pieces would have to hand each other many values: those go through memory,
+and a long array takes up to a third longer than with registers that are put by."""
+READ = 10
+"""What is read from memory costs about so many: its address is found, its stride, and its elements are loaded."""
 
 
 def is_elementwise(node: Node) -> bool:
@@ -58,13 +67,17 @@ class Stage:
     stored: set[Node] = field(default_factory=set)
 
 
+Users = dict[Node, list[tuple[Node, int]]]
+"""Who reads a node, and as which of its operands."""
+
+
 def make_schedule(graph: Graph) -> list[Stage]:
     """Return the stages of a graph in an order in which every operand is there before it is read."""
-    users: dict[Node, list[Node]] = {}
+    users: Users = {}
     outputs = set(graph.outputs)
     for node in graph.nodes:
-        for operand in node.operands:
-            users.setdefault(operand, []).append(node)
+        for i, operand in enumerate(node.operands):
+            users.setdefault(operand, []).append((node, i))
     passes = _passes(graph, users, outputs)
     into = {node for one in passes.values() for node in one.absorbed}
     level = _levels(graph, passes, into)
@@ -142,7 +155,7 @@ def _ordered(graph: Graph) -> list[Node]:
     return sorted(graph.nodes, key=lambda n: (depth[n], not (_fuses(n) or is_alias(n) or is_leaf(n)), place[n]))
 
 
-def _sink(graph: Graph, users: Mapping[Node, list[Node]], into: set[Node], level: dict[Node, int]) -> None:
+def _sink(graph: Graph, users: Users, into: set[Node], level: dict[Node, int]) -> None:
     """Move nodes to the latest level at which a nest that reads them runs: one pass then, where there were two.
 
     Flags, and what is computed for them alone, set no date: they follow their operands, and only need to be done in
@@ -154,20 +167,18 @@ def _sink(graph: Graph, users: Mapping[Node, list[Node]], into: set[Node], level
     for node in reversed(graph.nodes):
         mine = users.get(node, [])
         follows = is_flag(node) or (
-            is_elementwise(node) and node not in outputs and bool(mine) and all(u in followers for u in mine)
+            is_elementwise(node) and node not in outputs and bool(mine) and all(u in followers for u, _ in mine)
         )
         latest = _NEVER
         joined = False
-        for user in mine:
+        for user, i in mine:
             if user in into:  # a reduction reads it on its way: it is left where it is
                 latest = min(latest, level[node] - (not is_elementwise(node)))
                 continue
             begin = limit.get(user, level[user])
-            for i, operand in enumerate(user.operands):
-                if operand is node:
-                    together = _fuses(user) and joins(node, user, i)
-                    joined = joined or (together and user not in followers)
-                    latest = min(latest, begin if together else begin - 1)
+            together = _fuses(user) and joins(node, user, i)
+            joined = joined or (together and user not in followers)
+            latest = min(latest, begin if together else begin - 1)
         if follows:
             followers.add(node)
             limit[node] = latest
@@ -192,22 +203,61 @@ def _parts(stage: Stage) -> list[Stage]:
     group: dict[Node, Node] = {}
 
     def find(node: Node) -> Node:
-        while group.setdefault(node, node) is not node:
-            node = group[node]
-        return node
+        root = node
+        while group.setdefault(root, root) is not root:
+            root = group[root]
+        while group[node] is not root:  # the next one that asks finds it at once: a chain may have thousands of links
+            group[node], node = root, group[node]
+        return root
 
     for node in stage.nodes:
         shape = node.operands[0].shape if is_flag(node) else node.shape
         for operand in node.operands:
             if operand.shape == shape and operand.op.name != "constant":
                 group[find(operand)] = find(node)
-    parts: dict[Node, Stage] = {}
+    parts: dict[Node, list[Node]] = {}
     for node in stage.nodes:
-        parts.setdefault(find(node), Stage([], True)).nodes.append(node)
-    return list(parts.values())
+        parts.setdefault(find(node), []).append(node)
+    return [Stage(nodes, True) for part in parts.values() for nodes in _short(part)]
 
 
-def _mark_stored(stages: list[Stage], users: Mapping[Node, list[Node]], outputs: set[Node]) -> None:
+def _short(nodes: list[Node]) -> list[list[Node]]:
+    """Cut the nodes of a nest (operands first) into nests that are not too long; a flag stays with what it is of."""
+    pieces: list[list[Node]] = [[]]
+    piece_of: dict[Node, list[Node]] = {}
+    known: set[Node] = set()  # what the last piece computes or reads
+    length = 0
+    total, handed = 0, set[Node]()
+    for node in nodes:
+        if is_flag(node):
+            piece_of.get(node.operands[0], pieces[-1]).append(node)
+            continue
+        more = _length(node, known)
+        if length + more > SHORT and pieces[-1]:
+            pieces.append([])
+            length, known = 0, set()
+            more = _length(node, known)
+        handed.update(o for o in node.operands if piece_of.get(o, pieces[-1]) is not pieces[-1])
+        length, total = length + more, total + more
+        known.add(node)
+        known.update(node.operands)
+        pieces[-1].append(node)
+        piece_of[node] = pieces[-1]
+    return pieces if total > LONGEST or len(handed) < len(pieces) else [nodes]
+
+
+def _length(node: Node, known: set[Node]) -> int:
+    """Estimate what a node adds to a nest: its own instructions, and those that find and load what it reads."""
+    return instructions(node) + READ * sum(o not in known and not _is_literal(o) for o in set(node.operands))
+
+
+def _is_literal(node: Node) -> bool:
+    while node.op.name in ("broadcast", "reshape"):
+        node = node.operands[0]
+    return node.op.name == "constant"
+
+
+def _mark_stored(stages: list[Stage], users: Users, outputs: set[Node]) -> None:
     """Note which nodes of each nest must be in memory: outputs, and what other stages read."""
     place = {node: i for i, stage in enumerate(stages) for node in stage.nodes}
     for i, stage in enumerate(stages):
@@ -215,8 +265,7 @@ def _mark_stored(stages: list[Stage], users: Mapping[Node, list[Node]], outputs:
             stage.stored = {
                 node for node in stage.nodes
                 if node in outputs or is_flag(node) or any(
-                    place.get(u) != i or not all(joins(o, u, j) for j, o in enumerate(u.operands) if o is node)
-                    for u in users.get(node, [])
+                    place.get(u) != i or not joins(node, u, j) for u, j in users.get(node, [])
                 )
             }  # fmt: skip
 
@@ -229,7 +278,7 @@ class Pass:
     absorbed: list[Node]
 
 
-def _passes(graph: Graph, users: Mapping[Node, list[Node]], outputs: set[Node]) -> dict[Node, Pass]:
+def _passes(graph: Graph, users: Users, outputs: set[Node]) -> dict[Node, Pass]:
     """Return, for each reduction that computes elementwise nodes on its way, the pass that it is part of.
 
     Reductions that share such nodes are one pass, if they run along the same axes, and none waits for another: that is
@@ -253,10 +302,10 @@ def _passes(graph: Graph, users: Mapping[Node, list[Node]], outputs: set[Node]) 
         if not is_elementwise(node) or node in outputs or node not in users:
             return None
         found: set[Node] = set()
-        for user in users[node]:
+        for user, i in users[node]:
             if user.op.name in REDUCTIONS and not is_flag(user):
                 found.add(user)
-            elif is_elementwise(user) and all(joins(o, user, i) for i, o in enumerate(user.operands) if o is node):
+            elif is_elementwise(user) and joins(node, user, i):
                 further = ends[user]
                 if further is None:
                     return None
@@ -277,7 +326,10 @@ def _passes(graph: Graph, users: Mapping[Node, list[Node]], outputs: set[Node]) 
             passes.setdefault(find(node), Pass([], [])).reductions.append(node)
         elif found := ends[node]:
             passes.setdefault(find(next(iter(found))), Pass([], [])).absorbed.append(node)
-    return {reduction: one for one in passes.values() for reduction in one.reductions}
+    return {
+        reduction: one for one in passes.values() for reduction in one.reductions
+        if sum(map(instructions, one.absorbed)) <= LONGEST  # what is longer is computed before: a nest can be cut
+    }  # fmt: skip
 
 
 def _depths(graph: Graph) -> dict[Node, int]:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from chainrule.execute.native.compile import Compiler
 
 
+MOST_PARTS = 64
+"""A kernel joins so many arrays at most: LLVM's time grows faster than a function's length."""
+
+
 def _extent(c: Compiler, node: Node, operands: list[View], target: View) -> None:
     dim = operands[0].shape[node.attributes["axis"]]
     with c.stage() as frame:
@@ -69,10 +73,11 @@ def _pad(c: Compiler, node: Node, operands: list[View], target: View) -> None:
 def _concatenate(c: Compiler, node: Node, operands: list[View], target: View) -> None:
     axis = node.attributes["axis"]
     begin = target.offset
-    with c.stage() as frame:
-        for part in operands:
-            nests.copy_nest(frame, part, View(target.slot, part.shape, target.strides, begin))
-            begin = begin + scaled(as_extent(part.shape[axis]), target.strides[axis])
+    for first in range(0, len(operands), MOST_PARTS):
+        with c.stage() as frame:
+            for part in operands[first : first + MOST_PARTS]:
+                nests.copy_nest(frame, part, View(target.slot, part.shape, target.strides, begin))
+                begin = begin + scaled(as_extent(part.shape[axis]), target.strides[axis])
 
 
 def _each_index(c: Compiler, indices: View, body: Callable[[str, str], None], size: str) -> None:

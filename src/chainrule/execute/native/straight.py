@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.execute.native import elementary
+from chainrule.execute.native.cost import instructions
 from chainrule.execute.native.emit import IR_TYPE, Function
 from chainrule.execute.native.frame import Frame
 from chainrule.execute.native.layout import ITEM_BYTES, View
@@ -37,7 +37,6 @@ REDUCTIONS: Mapping[str, Callable[[VectorBuilder], Callable[[Value, Value], Valu
     "min": lambda b: b.minimum,
     "all": lambda b: b.logical_and,
 }
-_DEAR = {**dict.fromkeys(elementary.FUNCTIONS, 24), "power": 90, "tan": 60, "random_bits": 110, "erf": 60}
 
 
 def work(graph: Graph, n: int | None) -> int | None:
@@ -70,7 +69,7 @@ def _work(node: Node, n: int | None) -> int | None:
     if name in VIEWS:
         return 2 * vectors
     if node.op.kind == "elementwise" or name == "random_bits":
-        return vectors * _DEAR.get(name, 2)
+        return vectors * instructions(node)
     if name == "matmul" and node.ndim == 2:
         return 4 * vectors * int(resolve_shape(node.operands[0].shape, n)[1])
     if name in REDUCTIONS:
