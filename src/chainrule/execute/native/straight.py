@@ -37,7 +37,10 @@ REDUCTIONS: Mapping[str, Callable[[VectorBuilder], Callable[[Value, Value], Valu
     "min": lambda b: b.minimum,
     "all": lambda b: b.logical_and,
 }
-_DEAR = {**dict.fromkeys(elementary.FUNCTIONS, 24), "power": 90, "tan": 60, "random_bits": 110, "erf": 60}
+_DEAR = {
+    **dict.fromkeys(elementary.FUNCTIONS, 24), "power": 90, "tan": 60, "random_bits": 110, "erf": 60,
+    **dict.fromkeys(("arcsin", "arccos", "arctan", "arctan2", "sinh", "arcsinh", "arccosh", "arctanh"), 70),
+}  # fmt: skip
 
 
 def work(graph: Graph, n: int | None) -> int | None:
