@@ -67,6 +67,9 @@ ROW_WISE: Mapping[str, Callable[[Any], Any]] = {
 """A row of the result depends on that row alone."""
 
 OVER_ROWS: Mapping[str, Callable[[Any], Any]] = {
+    "a mean by hand": lambda x: x.sum(axis=0) / x.shape[0] + np.divide(x.sum(), x.shape[0]),
+    "masked mean over rows": lambda x: np.mean(x, where=x >= x[:, :1]),
+    "the last row": lambda x: x[[-1]] * np.take(x, [0, -1], axis=0),
     "einsum over rows": lambda x: np.einsum("ni,nj->ij", x, x),
     "prod": lambda x: np.prod(x, axis=0),
     "cumsum": lambda x: np.cumsum(x, axis=0),

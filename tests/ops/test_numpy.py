@@ -497,6 +497,11 @@ REFUSED = {
     "round": (lambda x: round(x[0]), "round(x)", "np.round(x)"),
     "sort in place": (lambda x: x.sort(), "x.sort()", "x = np.sort(x)"),
     "item": (lambda x: x[0].item(), "x.item() inside the function", "x; return it, and look at the result"),
+    "place in a table": (
+        lambda x: np.eye(3)[x.astype("i8")],
+        "table[i], np.take(table, i), np.eye(k)[i]",
+        "cr.ops.take(table, i), cr.ops.one_hot(i, k)",
+    ),
     "element of an array": (_fill, "y = np.zeros(2); y[0] = x[0]; y[1] = 1.0", "y = np.stack([x[0], 1.0])"),
     "chained, as logic": (
         lambda x: 0 < x[0] < 1,
@@ -525,6 +530,42 @@ def test_len_of_n_rows_is_refused():
         cr.make_graph(lambda x: len(x), Type("f64"))
     graph = cr.make_graph(lambda x: x.sum() / cr.ops.extent(x, axis=0), Type("f64", (n,)))
     assert REFERENCE.run(graph, [LINE])[0] == LINE.sum() / 7
+
+
+ROWS_ALONE = {
+    "ones": lambda x: np.ones((x.shape[0], 1)),
+    "zeros": lambda x: np.zeros(x.shape),
+    "range": lambda x: list(range(x.shape[0])),
+    "one less": lambda x: x.sum() / (x.shape[0] - 1),
+    "tile": lambda x: np.tile(np.ones(2), (x.shape[0], 1)),
+    "comparison": lambda x: x if x.shape[0] > 3 else -x,
+    "float": lambda x: float(x.shape[0]),
+    "reciprocal": lambda x: 1 / x.shape[0],
+}
+
+
+@pytest.mark.parametrize("name", ROWS_ALONE)
+def test_a_number_of_rows_by_itself_is_refused_with_the_right_code(name):
+    with pytest.raises(TraceError) as caught:
+        cr.make_graph(ROWS_ALONE[name], Type("f64", (n, 2)))
+    assert "the number of rows n is not known while tracing" in str(caught.value)
+    assert "\n  right:  np.ones_like(x[:, :1]), np.zeros_like(x)\n" in str(caught.value)
+
+
+def test_the_right_code_for_n_rows_is_right():
+    scores, places = np.array([[1.0, 2.0], [3.0, 4.0], [6.0, 5.0]]), np.array([1, 0, 1])
+    for function, wanted in (
+        (lambda x, y: np.take_along_axis(x, y[:, None], axis=1)[:, 0], [2, 3, 5]),
+        (lambda x, y: x.sum() / x.shape[0], 7),
+        (lambda x, y: x.sum() / (cr.ops.extent(x, axis=0) - 1), 10.5),
+        (lambda x, y: np.cumsum(np.ones_like(x[:, 0])) - 1, [0, 1, 2]),
+        (lambda x, y: np.ones_like(x[:, :1]) + np.zeros_like(x), np.ones((3, 2))),
+        (lambda x, y: cr.ops.take(np.array([5.0, 7.0]), y) + cr.ops.one_hot(y, 2)[:, 0], [7, 6, 7]),
+        (lambda x, y: np.sum(x > 2) / x.shape[0], 4 / 3),
+        (lambda x, y: np.sum(y) / y.shape[0], 2 / 3),
+    ):
+        graph = cr.make_graph(function, Type("f64", (n, 2)), Type("i64", (n,)))
+        np.testing.assert_array_equal(REFERENCE.run(graph, [scores, places])[0], wanted)
 
 
 def test_the_right_code_of_the_messages_is_right():

@@ -101,7 +101,7 @@ def test_the_entries_of_the_right_classes_over_n_rows() -> None:
         (lambda x: x[I, :, J], TraceError, "must stand side by side\n  wrong:  x[rows, :, columns]"),
         (lambda x: x[I, None], TraceError, "None beside an array of integers is not available: x[rows][:, None]"),
         (lambda x: x[I, [0.5]], TypeMismatch, "it cannot be indexed with an array of float64; integers can"),
-        (lambda x: x[[True]], TypeMismatch, "the mask has the shape (1,), the axes from axis 0 on (4,)"),
+        (lambda x: x[[True]], TypeMismatch, "the mask has the shape [1], the axes from axis 0 on [4]"),
         (lambda x: x[x > 0, 0], TraceError, "right:  np.where(x > 0, x, 0).sum()"),
         (lambda x: x[I, J, I, J], TypeMismatch, "it has 3 axes, the index has 4"),
         (lambda x: x[[0, 1], [0, 1, 2]], TypeMismatch, "arrays of the shapes [(2,), (3,)] in an index do not broadca"),

@@ -121,7 +121,10 @@ def as_nodes(op: Op, values: Sequence[Any]) -> list[Node]:
 def _weak_to(value: Any, dtype: str, op: str, name: str) -> Array:
     target = DTYPES[dtype]
     if type(value) is float and target.kind != "f":
-        raise mismatch(f"{op}: {name} is the number {value!r}, the other operand is {dtype}; convert it to a float")
+        raise mismatch(
+            f"{op}: {name} is the number {value!r}, the other operand is {dtype}; "
+            "convert that one first, for instance with .astype('float64')"
+        )
     if type(value) is int and target.kind in "iu" and not np.iinfo(target).min <= value <= np.iinfo(target).max:
         raise mismatch(f"{op}: {name} is the number {value}, which {dtype} cannot hold")
     if type(value) is bool and target.kind != "b":

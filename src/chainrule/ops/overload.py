@@ -14,9 +14,12 @@ from chainrule.errors import ChainruleError, TraceError
 from chainrule.graph import Node, Rows
 from chainrule.ops import algebra, logic, shapes
 from chainrule.ops import mathematics as ew
+from chainrule.ops.build import new_node
 from chainrule.ops.numpy_functions import FUNCTIONS, REDUCTIONS, RUNNING, UFUNCS, power
+from chainrule.ops.random import iota
 from chainrule.ops.record import TABLE, Op
-from chainrule.ops.refusals import REFUSALS
+from chainrule.ops.reductions import extent
+from chainrule.ops.refusals import OF_ROWS, REFUSALS, rows_are_unknown
 from chainrule.ops.subscripts import get_item
 from chainrule.ops.unavailable import arguments_refused, in_words, option_refused, unavailable
 
@@ -54,9 +57,18 @@ def _known(other: Any) -> bool:
     return isinstance(other, Node | np.ndarray | np.generic | bool | int | float | list | tuple)
 
 
+def _counted(rows: Any, like: Node) -> Any:
+    """Return a number of rows, which is not known while tracing, as a value of the dtype of another."""
+    if not isinstance(rows, Rows):
+        return rows
+    dtype = "i64" if like.type.dtype == "bool" else like.type.dtype
+    return extent(new_node(iota, (), {"shape": (rows,), "axis": 0, "dtype": dtype}), axis=0)
+
+
 def _install_operators() -> None:
     def make(function: Callable[..., Any], reflected: bool) -> Callable[..., Any]:
         def operator(self: Node, other: Any) -> Any:
+            other = _counted(other, self)
             if not _known(other):
                 return NotImplemented
             return function(other, self) if reflected else function(self, other)
@@ -87,7 +99,7 @@ def _array_ufunc(self: Node, ufunc: Any, method: str, *inputs: Any, **options: A
         ufuncs = {*UFUNCS, *(op.evaluate for op in TABLE.values() if isinstance(op.evaluate, np.ufunc))}
         raise unavailable(name, [f"np.{u.__name__}" for u in ufuncs])
     try:
-        return found(*inputs)
+        return found(*(_counted(x, self) for x in inputs))
     except TraceError as error:
         raise in_words(name, error) from None
 
@@ -135,7 +147,9 @@ def _length(self: Node) -> int:
         raise TraceError(
             f"x is {self.type}: the number of rows n is not known while tracing\n"
             "  wrong:  x.sum() / len(x)\n"
-            "  right:  x.mean(), or x.sum() / cr.ops.extent(x, axis=0)"
+            "  right:  x.mean(), or x.sum() / x.shape[0]\n"
+            "  wrong:  x[np.arange(len(x)), y]\n"
+            "  right:  np.take_along_axis(x, y[:, None], axis=1)[:, 0]"
         )
     return self.shape[0]
 
@@ -172,6 +186,8 @@ def install() -> None:
     _install_operators()
     for name, refusal in REFUSALS.items():
         setattr(Node, name, refusal)
+    for name in OF_ROWS:
+        setattr(Rows, name, rows_are_unknown)
     extras: dict[str, Any] = {
         "__neg__": lambda self: ew.negative(self),
         "__pos__": lambda self: self,

@@ -8,7 +8,7 @@ import numpy as np
 
 from chainrule.errors import TraceError
 from chainrule.graph import Dim, Node, Rows
-from chainrule.graph.types import size_of
+from chainrule.graph.types import show_shape, size_of
 from chainrule.ops.build import mismatch
 from chainrule.ops.indexing import take as take_op
 from chainrule.ops.logic import cast, where
@@ -151,7 +151,8 @@ def _integers(x: Node, part: Any, axis: int) -> list[Any]:
         return [array]
     axes = x.shape[axis : axis + array.ndim]
     if array.shape != axes:
-        raise mismatch(f"x is {x.type}: the mask has the shape {array.shape}, the axes from axis {axis} on {axes}")
+        mine, wanted = show_shape(array.shape), show_shape(axes)
+        raise mismatch(f"x is {x.type}: the mask has the shape [{mine}], the axes from axis {axis} on [{wanted}]")
     return [*np.nonzero(array)]
 
 

@@ -57,15 +57,15 @@ def log10(b: VectorBuilder, x: Value) -> Value:
 def hypot(b: VectorBuilder, x: Value, y: Value) -> Value:
     """Return √(x² + y²): both are scaled by a power of two where squares would overflow or lose bits."""
     x, y = b.absolute(x), b.absolute(y)
-    one = b.constant(1.0, x)
-    large = b.logical_or(b.greater(x, b.constant(2.0**500, x)), b.greater(y, b.constant(2.0**500, x)))
-    small = b.logical_and(b.less(x, b.constant(2.0**-400, x)), b.less(y, b.constant(2.0**-400, x)))
+    end, one = b.constant(inf, x), b.constant(1.0, x)
+    infinite = b.logical_or(b.equal(x, end), b.equal(y, end))
+    longer, shorter = b.maximum(x, y), b.minimum(x, y)
+    large, small = b.greater(longer, b.constant(2.0**500, x)), b.less(longer, b.constant(2.0**-400, x))
     factor = b.select(large, b.constant(2.0**-600, x), b.select(small, b.constant(2.0**600, x), one))
     back = b.select(large, b.constant(2.0**600, x), b.select(small, b.constant(2.0**-600, x), one))
-    a, c = b.multiply(x, factor), b.multiply(y, factor)
-    root = b.multiply(b.sqrt(b.fma(a, a, b.multiply(c, c))), back)
-    end = b.constant(inf, x)
-    return b.select(b.logical_or(b.equal(x, end), b.equal(y, end)), end, root)  # even beside NaN
+    longer, shorter = b.multiply(longer, factor), b.multiply(shorter, factor)
+    root = b.sqrt(b.fma(longer, longer, b.multiply(shorter, shorter)))  # of the squares only the smaller is rounded
+    return b.select(infinite, end, b.multiply(root, back))  # even beside NaN
 
 
 @in_double
