@@ -65,6 +65,23 @@ def test_masked_scores_have_finite_derivatives(dtype: Any) -> None:
 
 
 @BOTH
+def test_the_loss_of_masked_scores(dtype: Any) -> None:
+    """−Inf: the gradient is right (the value 0·log 0 is not defined); −1e9: both are."""
+    y = np.array([0, 2])
+    z = np.array([[1.0, -INF, 2.0], [0.0, 1.0, 2.0]], dtype)
+    large = np.where(z == -INF, dtype(-1e9), z)
+
+    def loss(z: Any, y: Any) -> Any:
+        return cr.nn.losses.softmax_cross_entropy(y, z)
+
+    for masked, other in zip(slopes(loss, z, y), slopes(loss, large, y), strict=True):
+        np.testing.assert_array_equal(masked, other)
+        assert np.all(np.isfinite(masked))
+    for value in results(loss, large, y):
+        np.testing.assert_allclose(value.ravel()[0], np.logaddexp(0.0, 1.0), rtol=1e-6)
+
+
+@BOTH
 def test_hypot_at_every_pair_of_special_numbers(dtype: Any) -> None:
     numbers = [*SPECIAL, 1e300 if dtype == np.float64 else 1e38, 1e-38, 5e-324 if dtype == np.float64 else 1e-45]
     a, b = (np.array(x, dtype) for x in zip(*product(numbers, numbers), strict=True))

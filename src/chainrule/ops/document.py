@@ -21,7 +21,7 @@ from chainrule.ops.record import KINDS, NOT_DIFFERENTIABLE, TABLE, ZERO, Op, acc
 
 LONGEST = 260
 """A formula of more characters is not shown: the reason is, and the rule stands in the record."""
-_HELPERS = ("counted", "measured", "truths", "places", "length")
+_HELPERS = ("counted", "measured", "truths", "places", "length", "require_integers")
 """Functions of the modules of composed ones that are parts of others."""
 UNTOLD = ("iota", "recurrence")
 """What a formula cannot tell: counters look alike along every axis, and a recurrence the same from either end."""

@@ -54,6 +54,13 @@ def places(x: Any, indices: Any, axis: int) -> Any:
     return np.where(indices < 0, indices + count, indices).astype(indices.dtype)
 
 
+def require_integers(said: str, indices: Any) -> None:
+    """Raise TypeMismatch for indices, traced or not, that are no integers."""
+    kind = type_of(value(indices))
+    if kind.dtype[0] not in "iu":
+        raise mismatch(f"{said} {kind}; integers can be places: convert it first, x.astype('int64')")
+
+
 def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
     """Return, along an axis, the elements that an array of integers chooses for each line of its own.
 
@@ -70,6 +77,7 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
         )
     if not is_traced(x, indices):
         return np.take_along_axis(x, indices, at)
+    require_integers("take_along_axis: the indices are", indices)
     number = logic.cast(indices, dtype="i64")
     count = length(x, at)
     number = logic.where(logic.less(number, 0), number + count, number)

@@ -12,7 +12,7 @@ from chainrule.graph.types import show_shape, size_of
 from chainrule.ops.build import mismatch
 from chainrule.ops.indexing import take as take_op
 from chainrule.ops.logic import cast, where
-from chainrule.ops.selection import length, places, take
+from chainrule.ops.selection import length, places, require_integers, take
 from chainrule.ops.shapes import moveaxis, value
 from chainrule.ops.views import flip, slice_
 from chainrule.ops.views import reshape as reshape_op
@@ -163,15 +163,13 @@ def _place_of(x: Node, indices: list[Any], first: int) -> Any:
         np.broadcast_shapes(*(shape for shape in shapes if not any(isinstance(d, Rows) for d in shape)))
     except ValueError:
         raise mismatch(f"x is {x.type}: arrays of the shapes {shapes} in an index do not broadcast") from None
-    flat: Any = 0
+    flat: Any = None
     outside: Any = False
     for axis, index in enumerate(indices, start=first):
-        number = places(x, index, axis)
+        require_integers(f"x is {x.type}: it cannot be indexed with", index)
+        number = cast(places(x, index, axis), dtype="i64")
         if isinstance(number, Node):
-            number = cast(number, dtype="i64")
             outside = outside | (number < 0) | (number >= length(x, axis))
-        elif number.dtype.kind not in "iu":
-            raise mismatch(f"x is {x.type}: it cannot be indexed with an array of {number.dtype}; integers can")
-        flat = flat * length(x, axis) + number
+        flat = number if flat is None else flat * length(x, axis) + number
     # an index beyond its own axis must not reach into the next line
     return flat if outside is False else where(outside, -1, flat)
