@@ -167,7 +167,7 @@ def _place_of(x: Node, indices: list[Any], first: int) -> Any:
     outside: Any = False
     for axis, index in enumerate(indices, start=first):
         require_integers(f"x is {x.type}: it cannot be indexed with", index)
-        number = cast(places(x, index, axis), dtype="i64")
+        number: Any = cast(places(x, index, axis), dtype="i64")
         if isinstance(number, Node):
             outside = outside | (number < 0) | (number >= length(x, axis))
         flat = number if flat is None else flat * length(x, axis) + number
