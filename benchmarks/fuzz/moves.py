@@ -36,7 +36,8 @@ BINARY = {
 }  # fmt: skip
 HEAVY = (
     "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "erf", "sigmoid", "softplus", "power", "arcsin",
-    "arccos", "arctan", "arctan2", "sinh", "cosh", "arcsinh", "arccosh", "arctanh", "exp2", "log2", "log10", "logaddexp",
+    "arccos", "arctan", "arctan2", "sinh", "cosh", "arcsinh", "arccosh", "arctanh", "exp2", "log2", "log10",
+    "logaddexp",
 )  # fmt: skip
 """Operations of so many instructions that LLVM takes long over them: drawn a third as often as others."""
 FOR_ANYTHING = ("stop_gradient", "named")
