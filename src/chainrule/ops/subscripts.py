@@ -9,7 +9,7 @@ import numpy as np
 from chainrule.errors import TraceError
 from chainrule.graph import Dim, Node, Rows
 from chainrule.graph.types import show_shape, size_of
-from chainrule.ops.build import mismatch
+from chainrule.ops.build import is_traced, mismatch
 from chainrule.ops.indexing import take as take_op
 from chainrule.ops.logic import cast, where
 from chainrule.ops.selection import length, places, require_integers, take
@@ -168,7 +168,7 @@ def _place_of(x: Node, indices: list[Any], first: int) -> Any:
     for axis, index in enumerate(indices, start=first):
         require_integers(f"x is {x.type}: it cannot be indexed with", index)
         number: Any = cast(places(x, index, axis), dtype="i64")
-        if isinstance(number, Node):
+        if is_traced(number):
             outside = outside | (number < 0) | (number >= length(x, axis))
         flat = number if flat is None else flat * length(x, axis) + number
     # an index beyond its own axis must not reach into the next line
