@@ -54,7 +54,7 @@ def apply(op: Op, values: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
         return _evaluate_now(op, values, attributes)
     nodes = as_nodes(op, values)
     if op.kind == "elementwise" and len(nodes) > 1:
-        if op.name in _OF_TRUTH_VALUES and all(node.type.dtype == "bool" for node in nodes):
+        if nodes[0].type.dtype == "bool" == nodes[1].type.dtype and op.name in _OF_TRUTH_VALUES:
             op = TABLE[_OF_TRUTH_VALUES[op.name]]
         nodes = broadcast_together(op, nodes)
     return new_node(op, nodes, attributes)
@@ -100,13 +100,13 @@ def as_nodes(op: Op, values: Sequence[Any]) -> list[Node]:
     ]
     strong = [v.type.dtype if isinstance(v, Node) else dtype_name(v.dtype) for v in arrays if not is_weak(v)]
     wanted = next((d for d in strong if d != "bool"), strong[0] if strong else "f64")
-    mixes = counts_truth_values(op)
-    numbers = {type(v) for v in arrays if is_weak(v)} - {bool}
-    if wanted == "bool" and numbers and (mixes or len(strong) == 1):
-        wanted = "f64" if float in numbers else "i64"
-    integers = op.name == "divide" and all(d not in ("f32", "f64") for d in strong)
+    mixes = "bool" in strong and counts_truth_values(op)
+    integers = op.name == "divide" and "f32" not in strong and "f64" not in strong
+    if wanted == "bool" and (mixes or len(strong) == 1):
+        numbers = {type(v) for v in arrays if is_weak(v)}
+        wanted = "f64" if float in numbers else "i64" if int in numbers else "bool"
     if integers:
-        wanted = "f64"
+        wanted, mixes = "f64", True
     nodes = []
     for value, name in zip(arrays, names, strict=True):
         if is_weak(value):

@@ -68,9 +68,10 @@ def _counted(rows: Any, like: Node) -> Any:
 def _install_operators() -> None:
     def make(function: Callable[..., Any], reflected: bool) -> Callable[..., Any]:
         def operator(self: Node, other: Any) -> Any:
-            other = _counted(other, self)
             if not _known(other):
-                return NotImplemented
+                if not isinstance(other, Rows):
+                    return NotImplemented
+                other = _counted(other, self)
             return function(other, self) if reflected else function(self, other)
 
         return operator
