@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from .make import Maker
 
 INTEGERS = ("i32", "i64", "u32", "u64")
-FLOAT_UNARY = tuple(
-    op.name for op in TABLE.values()
-    if op.kind == "elementwise" and len(op.operands) == 1 and op.accepts == "float" and not op.attributes
-)  # fmt: skip
+UNARY = {
+    kind: tuple(
+        op.name for op in TABLE.values()
+        if op.kind == "elementwise" and len(op.operands) == 1 and op.accepts in accepts and not op.attributes
+    )
+    for kind, accepts in {"float": ("float", "number"), "integer": ("number",)}.items()
+}  # fmt: skip
 BINARY = {
     kind: tuple(
         op.name for op in TABLE.values()
@@ -31,13 +34,17 @@ BINARY = {
         "any": ("any",),
     }.items()
 }  # fmt: skip
-HEAVY = ("exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "erf", "sigmoid", "softplus", "power")
+HEAVY = (
+    "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "erf", "sigmoid", "softplus", "power", "arcsin",
+    "arccos", "arctan", "arctan2", "sinh", "cosh", "arcsinh", "arccosh", "arctanh", "exp2", "log2", "log10",
+    "logaddexp",
+)  # fmt: skip
 """Operations of so many instructions that LLVM takes long over them: drawn a third as often as others."""
 FOR_ANYTHING = ("stop_gradient", "named")
 
 
 def unary(m: Maker) -> Node:
-    return m.new(_often(m, FLOAT_UNARY), (m.floating(),))
+    return m.new(_often(m, UNARY["float"]), (m.floating(),))
 
 
 def _often(m: Maker, names: tuple[str, ...]) -> str:
@@ -55,7 +62,10 @@ def binary(m: Maker) -> Node:
 
 
 def integers(m: Maker) -> Node:
-    return m.new(m.one_of(BINARY["integer"]), _pair(m, m.anything(*INTEGERS)))
+    a = m.anything(*INTEGERS)
+    if m.chance(0.25):
+        return m.new(m.one_of(UNARY["integer"]), (a,))
+    return m.new(m.one_of(BINARY["integer"]), _pair(m, a))
 
 
 def truth(m: Maker) -> Node:
@@ -164,10 +174,12 @@ def reduce(m: Maker) -> Node:
     name = m.one_of(("sum", "sum", "prod", "max", "min", "argmax", "all"))
     if name == "all":
         x = m.anything("bool")
-    elif name in ("sum", "prod") and m.chance(0.2):
+    elif m.chance(0.2):
         x = m.anything(*INTEGERS)
     else:
         x = m.floating(lambda n: n.ndim > 0)
+    if name == "argmax" and x.ndim == 0:
+        name = "max"
     axes = tuple(a for a in range(x.ndim) if m.chance(0.6))
     if name == "argmax":
         axes = (m.below(x.ndim),)

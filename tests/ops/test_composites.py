@@ -24,6 +24,13 @@ ROW_WISE: Mapping[str, Callable[[Any], Any]] = {
     "einsum of elements": lambda x: np.einsum("ni,ni->n", x, x),
     "einsum, outer products of rows": lambda x: np.einsum("ni,nj->nij", x, x),
     "einsum of three": lambda x: np.einsum("ni,ij,nj->n", x, W, x[:, :3]),
+    "einsum, dots": lambda x: np.einsum("...i,ij->...j", x, W),
+    "einsum, dots of stacks": lambda x: np.einsum("...ij,...j->...i", np.reshape(x, (-1, 2, 2)), x[:, :2]),
+    "einsum, numbers for letters": lambda x: np.einsum(x, [0, 1], W, [1, 2], [0, 2]),
+    "masked mean": lambda x: np.mean(x, axis=1, where=x >= x[:, :1]),
+    "deviation of a constant": lambda x: np.std(x * 0.0, axis=1) + np.std(x, axis=1, ddof=1),
+    "logaddexp": lambda x: np.logaddexp(x, x[:, ::-1]),
+    "hypot": lambda x: np.hypot(x, 1.5) + np.arctan2(x, 2.0),
     "einsum, stacks": lambda x: np.einsum("nij,nkj->nik", np.reshape(x, (-1, 2, 2)), np.reshape(x, (-1, 2, 2))),
     "stacks @ a matrix": lambda x: np.reshape(x, (-1, 2, 2)) @ W[:2],
     "stacks @ stacks": lambda x: np.reshape(x, (-1, 2, 2)) @ np.swapaxes(np.reshape(x, (-1, 2, 2)), 1, 2),
@@ -60,6 +67,9 @@ ROW_WISE: Mapping[str, Callable[[Any], Any]] = {
 """A row of the result depends on that row alone."""
 
 OVER_ROWS: Mapping[str, Callable[[Any], Any]] = {
+    "a mean by hand": lambda x: x.sum(axis=0) / x.shape[0] + np.divide(x.sum(), x.shape[0]),
+    "masked mean over rows": lambda x: np.mean(x, where=x >= x[:, :1]),
+    "the last row": lambda x: x[[-1]] * np.take(x, [0, -1], axis=0),
     "einsum over rows": lambda x: np.einsum("ni,nj->ij", x, x),
     "prod": lambda x: np.prod(x, axis=0),
     "cumsum": lambda x: np.cumsum(x, axis=0),
@@ -223,7 +233,13 @@ def test_long_lines_are_sorted(kind: str) -> None:
 
 REFUSED: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "einsum, letters": (lambda x: np.einsum("ij->ik", x), "einsum: the result 'ik' must name letters of the operands"),
-    "einsum, …": (lambda x: np.einsum("...i->...", x), "einsum: '...i->...' holds something else than letters"),
+    "einsum, …": (lambda x: np.einsum("..i->..", x), "einsum: '..i->..' holds something else than letters, '...', co"),
+    "einsum, no … in the result": (
+        lambda x: np.einsum("...i->i", x), "einsum: '...i->i' must have '...' in its result too",
+    ),
+    "einsum, no list": (lambda x: np.einsum(x, x), "einsum: the first argument must be a text such as 'ij,jk->ik', o"),
+    "einsum, a negative number": (lambda x: np.einsum(x, [0, -1]), "einsum: an axis has the number -1; it must be a"),
+    "einsum, of arrays alone": (lambda x: np.einsum(np.ones(2), [0], x), "einsum: the first argument must be a text"),
     "einsum, operands": (lambda x: np.einsum("ij,jk->ik", x), "einsum: 'ij,jk->ik' names 2 operands, 1 were given"),
     "einsum, axes": (lambda x: np.einsum("ijk->i", x), "einsum: operand 0 has 2 axes, 'ijk->i' gives it 3 letters"),
     "einsum, sizes": (lambda x: np.einsum("ij,jk->ik", x, x), "einsum: 'j' stands for 3 and, in operand 1, for 2"),

@@ -17,7 +17,7 @@ from chainrule.errors import TraceError, TypeMismatch
 from chainrule.graph import Type, make_input
 from chainrule.graph.types import DTYPES
 from chainrule.ops import TABLE, Op
-from chainrule.ops.build import new_node
+from chainrule.ops.build import counts_truth_values, new_node
 from chainrule.ops.record import accepted_dtypes
 
 Wrong = tuple[str, Callable[[], Any], list[str]]
@@ -96,6 +96,8 @@ def _wrong_dtypes(op: Op, types: list[Type], attributes: dict[str, Any]) -> Iter
                 and len(types) == 1
             ):
                 continue
+            if dtype == "bool" and counts_truth_values(op):
+                continue  # beside numbers a truth value is 0 or 1
             other = [t.with_dtype(dtype) if i == place else t for i, t in enumerate(types)]
             if not _is_right(op, other, attributes):
                 yield (

@@ -30,6 +30,9 @@ COMPLEX: Mapping[str, Callable[..., Any]] = {
     "minimum": lambda a, b: np.where(a.real < b.real, a, b),
     "absolute": lambda z: np.where(z.real > 0, z, -z),
     "remainder": lambda a, b: a - np.floor(a.real / b.real) * b,
+    "hypot": lambda a, b: np.sqrt(a * a + b * b),
+    "arctan2": lambda a, b: np.arctan(a / b),  # at b > 0, where it is sampled
+    "logaddexp": lambda a, b: np.log(np.exp(a) + np.exp(b)),
     "matmul": np.matmul,
     "sum": lambda z, axes: np.sum(z, axis=axes),
     "prod": lambda z, axes: np.prod(z, axis=axes),
@@ -73,6 +76,7 @@ AUTOGRAD: Mapping[str, Callable[..., Any]] = {
     "softplus": lambda x: anp.logaddexp(0.0, x),
     "erf": autograd.scipy.special.erf,
     "relu": lambda x: anp.maximum(0.0, x),
+    "hypot": lambda a, b: anp.sqrt(a * a + b * b),
     "reciprocal": lambda x: 1.0 / x,
     "named": lambda x, name: 1.0 * x,
     "cast": lambda x, dtype: 1.0 * x if dtype in FLOATS else anp.floor(x) * 0.0,
@@ -107,7 +111,8 @@ AUTOGRAD: Mapping[str, Callable[..., Any]] = {
         name: getattr(anp, name)
         for name in (
             *("add", "subtract", "multiply", "divide", "negative", "square", "exp", "expm1", "log", "log1p", "sqrt"),
-            *("sin", "cos", "tan", "tanh", "absolute", "maximum", "minimum", "power"),
+            *("sin", "cos", "tan", "tanh", "absolute", "maximum", "minimum", "power", "exp2", "log2", "log10"),
+            *("arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "arcsinh", "arccosh", "arctanh", "logaddexp"),
         )
     },
 }  # fmt: skip

@@ -44,6 +44,12 @@ KINKS: Mapping[str, Callable[..., Any]] = {
     **dict.fromkeys(("remainder", "floor_divide"), lambda a, b: abs(a / b - np.round(a / b))),
     "log": lambda x: x,
     "log1p": lambda x: 1 + x,
+    **dict.fromkeys(("log2", "log10"), lambda x: x),
+    **dict.fromkeys(("arcsin", "arccos", "arctanh"), lambda x: 1 - abs(x)),
+    "arccosh": lambda x: x - 1,
+    "hypot": np.hypot,
+    "arctan2": lambda a, b: np.where(b > 0, np.hypot(a, b), abs(a)),
+    "logaddexp": lambda a, b: np.ones(np.broadcast_shapes(np.shape(a), np.shape(b))),  # a kink at infinity alone
     "sqrt": lambda x: x,
     **dict.fromkeys(("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"), lambda a, b: abs(a - b)),
     "where": lambda condition, chosen, other: np.ones(np.shape(condition)),  # the condition is a truth value here

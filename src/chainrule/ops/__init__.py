@@ -5,9 +5,11 @@ from typing import Any
 
 from chainrule.graph import Graph, make_graph
 from chainrule.graph.store import graph_from_json as _read_graph
-from chainrule.ops.algebra import einsum, inv, matmul, norm, solve, svd, trace
+from chainrule.ops.algebra import inv, matmul, norm, solve, svd, trace
 from chainrule.ops.contractions import matmul as matmul_op
 from chainrule.ops.cumulative import cumulative_sum, recurrence
+from chainrule.ops.einstein import einsum
+from chainrule.ops.exponentials import exp2, log2, log10, logaddexp
 from chainrule.ops.functions import all as all_
 from chainrule.ops.functions import any as any_
 from chainrule.ops.functions import (
@@ -103,6 +105,18 @@ from chainrule.ops.shapes import (
     transpose,
     zeros_of,
 )
+from chainrule.ops.trigonometry import (
+    arccos,
+    arccosh,
+    arcsin,
+    arcsinh,
+    arctan,
+    arctan2,
+    arctanh,
+    cosh,
+    hypot,
+    sinh,
+)
 
 _install()
 
@@ -129,6 +143,13 @@ __all__ = [
     "add",
     "all_",
     "any_",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctan2",
+    "arctanh",
     "argmax",
     "argmin",
     "argsort",
@@ -143,6 +164,7 @@ __all__ = [
     "clip",
     "concatenate",
     "cos",
+    "cosh",
     "cumprod",
     "cumsum",
     "cumulative_sum",
@@ -152,6 +174,7 @@ __all__ = [
     "equal",
     "erf",
     "exp",
+    "exp2",
     "expand_dims",
     "expm1",
     "extent",
@@ -162,6 +185,7 @@ __all__ = [
     "graph_from_json",
     "greater",
     "greater_equal",
+    "hypot",
     "inv",
     "isfinite",
     "iterate",
@@ -171,7 +195,10 @@ __all__ = [
     "less_equal",
     "log",
     "log1p",
+    "log2",
+    "log10",
     "log_softmax",
+    "logaddexp",
     "logical_and",
     "logical_not",
     "logical_or",
@@ -209,6 +236,7 @@ __all__ = [
     "sigmoid",
     "sign",
     "sin",
+    "sinh",
     "softmax",
     "softplus",
     "solve",

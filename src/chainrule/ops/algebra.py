@@ -1,4 +1,4 @@
-"""Linear algebra made of operations: products, einsum, norms, solutions and factors of matrices."""
+"""Linear algebra made of operations: products, norms, solutions and factors of matrices."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import numpy as np
 from chainrule.errors import TypeMismatch
 from chainrule.graph import Rows, type_of
 from chainrule.graph.types import size_of
-from chainrule.ops import logic
 from chainrule.ops import mathematics as ew
 from chainrule.ops.build import as_nodes, broadcast_node, broadcast_shapes, is_traced, mismatch
 from chainrule.ops.contractions import matmul as matmul_op
 from chainrule.ops.factors import solve as solve_op
 from chainrule.ops.factors import svd as svd_op
-from chainrule.ops.functions import max, min, sum
+from chainrule.ops.functions import max, min, root, sum
 from chainrule.ops.reductions import normalize_axes
 from chainrule.ops.shapes import Axis, diagonal, reshape, transpose, value
 from chainrule.ops.views import reshape as reshape_op
@@ -70,116 +69,9 @@ def dot(a: Any, b: Any) -> Any:
     return a * b if a.ndim == 0 or b.ndim == 0 else matmul(a, b)
 
 
-def einsum(subscripts: str, *operands: Any) -> Any:
-    """Return Einstein's sum: products of elements, added up over every letter that the result does not name.
-
-    ``einsum("bij,bjk->bik", a, b)`` multiplies stacks of matrices. Without ``->`` the result has the letters that come
-    once, in alphabetical order. Operands are joined from the left to the right; a letter twice in one operand is its
-    diagonal. ``…`` is not available.
-    """
-    values = [value(x) for x in operands]
-    if not is_traced(*values):
-        return np.einsum(subscripts, *values)
-    letters, result = _letters(subscripts, values)
-    terms = [_own(x, own, _wanted(letters, result, i)) for i, (x, own) in enumerate(zip(values, letters, strict=True))]
-    joined, have = terms[0]
-    for place, (x, own) in enumerate(terms[1:], start=2):
-        wanted = set(result).union(*(t[1] for t in terms[place:]))
-        joined, have = _joined(joined, have, x, own, wanted)
-    axes = tuple(have.index(letter) for letter in result)
-    return joined if axes == tuple(range(len(axes))) else transpose(joined, axes)
-
-
-def _letters(subscripts: str, operands: Sequence[Any]) -> tuple[list[str], str]:
-    """Return the letters of every operand and of the result; raise TypeMismatch for what does not fit."""
-    if not isinstance(subscripts, str):
-        raise mismatch('einsum: the first argument must be a text such as "ij,jk->ik"')
-    text = subscripts.replace(" ", "")
-    left, arrow, result = text.partition("->")
-    letters = left.split(",")
-    if not all(own.isalpha() or not own for own in [*letters, result]):
-        raise mismatch(
-            f"einsum: {subscripts!r} holds something else than letters, commas and one '->'; '…' is not known"
-        )
-    if len(letters) != len(operands):
-        raise mismatch(f"einsum: {subscripts!r} names {len(letters)} operands, {len(operands)} were given")
-    if not arrow:
-        result = "".join(sorted(c for c in set(left) - {","} if left.count(c) == 1))
-    sizes: dict[str, Any] = {}
-    for i, (own, x) in enumerate(zip(letters, operands, strict=True)):
-        if len(own) != x.ndim:
-            raise mismatch(f"einsum: operand {i} has {x.ndim} axes, {subscripts!r} gives it {len(own)} letters")
-        for letter, dim in zip(own, x.shape, strict=True):
-            if sizes.setdefault(letter, dim) != dim:
-                raise mismatch(f"einsum: {letter!r} stands for {sizes[letter]} and, in operand {i}, for {dim}")
-    if len(set(result)) != len(result) or not set(result) <= set(sizes):
-        raise mismatch(f"einsum: the result {result!r} must name letters of the operands, each once")
-    return letters, result
-
-
-def _wanted(letters: Sequence[str], result: str, mine: int) -> set[str]:
-    return set(result).union(*(own for i, own in enumerate(letters) if i != mine))
-
-
-def _own(x: Any, letters: str, wanted: set[str]) -> tuple[Any, str]:
-    """Take the diagonal of a letter that comes twice, and add up over those that nothing else names."""
-    for letter in sorted(set(letters)):
-        while letters.count(letter) > 1:
-            first = letters.index(letter)
-            second = letters.index(letter, first + 1)
-            x = diagonal(x, first, second)
-            letters = letters[:first] + letters[first + 1 : second] + letters[second + 1 :] + letter
-    axes = tuple(i for i, letter in enumerate(letters) if letter not in wanted)
-    return (sum(x, axes), "".join(c for c in letters if c in wanted)) if axes else (x, letters)
-
-
-def _joined(a: Any, own: str, b: Any, other: str, wanted: set[str]) -> tuple[Any, str]:
-    """Multiply two operands, and add up over the letters that both have and nothing else names."""
-    both = [c for c in own if c in other]
-    batch, along = [c for c in both if c in wanted], [c for c in both if c not in wanted]
-    rows, columns = [c for c in own if c not in both], [c for c in other if c not in both]
-    size = {**dict(zip(own, a.shape, strict=True)), **dict(zip(other, b.shape, strict=True))}
-    if not along:  # a product of elements, without a sum
-        left, right = (
-            transpose(x, [letters.index(c) for c in order])
-            for x, letters, order in ((a, own, [*batch, *rows]), (b, other, [*batch, *columns]))
-        )
-        left = reshape(left, (*left.shape, *(1,) * len(columns)))
-        right = reshape(right, (*(size[c] for c in batch), *(1,) * len(rows), *(size[c] for c in columns)))
-        return left * right, "".join([*batch, *rows, *columns])
-
-    def grouped(x: Any, letters: str, *groups: list[str]) -> Any:
-        moved = transpose(x, [letters.index(c) for group in (batch, *groups) for c in group])
-        return reshape(
-            moved, (*(size[c] for c in batch), *(size_of(tuple(size[c] for c in group)) for group in groups))
-        )
-
-    product = matmul(grouped(a, own, rows, along), grouped(b, other, along, columns))
-    letters = [*batch, *rows, *columns]
-    return reshape(product, tuple(size[c] for c in letters)), "".join(letters)
-
-
 def outer(a: Any, b: Any) -> Any:
     """Return the product of every element of one value with every element of another."""
     return reshape(a, (-1, 1)) * reshape(b, (1, -1))
-
-
-def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
-    """Return the product of two values, added up along pairs of axes."""
-    a, b = value(a), value(b)
-    if isinstance(axes, int | np.integer):
-        left, right = list(range(a.ndim - int(axes), a.ndim)), list(range(int(axes)))
-    else:
-        ours, others = ([axis] if isinstance(axis, int | np.integer) else list(axis) for axis in axes)
-        left, right = [int(i) % a.ndim for i in ours], [int(i) % b.ndim for i in others]
-    if len(left) != len(right):
-        raise mismatch(f"tensordot: {len(left)} axes of a do not pair with {len(right)} of b")
-    names = [chr(97 + i) for i in range(a.ndim)]
-    further = [chr(97 + a.ndim + i) for i in range(b.ndim)]
-    for i, j in zip(left, right, strict=True):
-        further[j] = names[i]
-    kept = [c for i, c in enumerate(names) if i not in left] + [c for i, c in enumerate(further) if i not in right]
-    return einsum(f"{''.join(names)},{''.join(further)}->{''.join(kept)}", a, b)
 
 
 def trace(x: Any) -> Any:
@@ -202,9 +94,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
             "matrices None and 'fro'"
         )
     if flat or ord == 2:
-        total = sum(ew.square(x), axes, keepdims)
-        zero = logic.equal(total, 0)
-        return logic.where(zero, 0, ew.sqrt(logic.where(zero, 1, total)))
+        return root(sum(ew.square(x), axes, keepdims))
     reduce = {1: sum, np.inf: max, -np.inf: min}[ord]
     return reduce(ew.absolute(x), axes, keepdims)
 

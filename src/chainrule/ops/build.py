@@ -1,7 +1,9 @@
 """Applying an operation: arrays are computed at once, traced values add a node.
 
-Python's own numbers are weakly typed: they take the dtype of the other operands. Any other mix of dtypes is an error
-that says which operand. Broadcasting is an explicit node, so that no derivative rule ever has to undo it.
+Python's own numbers are weakly typed: they take the dtype of the other operands. Truth values are counted as 0 and 1
+beside numbers, in the dtype of those: a mask is made to be multiplied by. A quotient of integers is float64, as in
+NumPy. Any other mix of dtypes is an error that says which operand. Broadcasting is an explicit node, so that no
+derivative rule ever has to undo it.
 """
 
 from __future__ import annotations
@@ -52,8 +54,14 @@ def apply(op: Op, values: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
         return _evaluate_now(op, values, attributes)
     nodes = as_nodes(op, values)
     if op.kind == "elementwise" and len(nodes) > 1:
+        if nodes[0].type.dtype == "bool" == nodes[1].type.dtype and op.name in _OF_TRUTH_VALUES:
+            op = TABLE[_OF_TRUTH_VALUES[op.name]]
         nodes = broadcast_together(op, nodes)
     return new_node(op, nodes, attributes)
+
+
+_OF_TRUTH_VALUES = {"add": "logical_or", "multiply": "logical_and", "maximum": "logical_or", "minimum": "logical_and"}
+"""What NumPy makes of arithmetic on truth values alone."""
 
 
 def _evaluate_now(op: Op, values: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
@@ -77,6 +85,12 @@ def _names(op: Op, values: Sequence[Any]) -> Sequence[str]:
     return op.operands if len(op.operands) == len(values) else [op.operands[0]] * len(values)
 
 
+def counts_truth_values(op: Op) -> bool:
+    """Does an operation count truth values as 0 and 1 beside numbers?"""
+    takes_numbers = op.kind == "elementwise" and len(op.operands) > 1 and op.accepts in ("float", "number", "any")
+    return takes_numbers and op.name != "where"  # the condition of which is a truth value on purpose
+
+
 def as_nodes(op: Op, values: Sequence[Any]) -> list[Node]:
     """Turn operands into nodes; Python's numbers take the dtype of the strong operands."""
     names = _names(op, values)
@@ -86,21 +100,31 @@ def as_nodes(op: Op, values: Sequence[Any]) -> list[Node]:
     ]
     strong = [v.type.dtype if isinstance(v, Node) else dtype_name(v.dtype) for v in arrays if not is_weak(v)]
     wanted = next((d for d in strong if d != "bool"), strong[0] if strong else "f64")
+    mixes = "bool" in strong and counts_truth_values(op)
+    integers = op.name == "divide" and "f32" not in strong and "f64" not in strong
+    if wanted == "bool" and (mixes or len(strong) == 1):
+        numbers = {type(v) for v in arrays if is_weak(v)}
+        wanted = "f64" if float in numbers else "i64" if int in numbers else "bool"
+    if integers:
+        wanted, mixes = "f64", True
     nodes = []
     for value, name in zip(arrays, names, strict=True):
-        if isinstance(value, Node):
-            nodes.append(value)
-        elif is_weak(value):
-            nodes.append(make_constant(_weak_to(value, wanted, op.name, name), user_place()))
-        else:
-            nodes.append(make_constant(value, user_place()))
+        if is_weak(value):
+            value = _weak_to(value, wanted, op.name, name)
+        node = value if isinstance(value, Node) else make_constant(value, user_place())
+        if mixes and node.type.dtype != wanted and (integers or node.type.dtype == "bool"):
+            node = new_node(TABLE["cast"], (node,), {"dtype": wanted})
+        nodes.append(node)
     return nodes
 
 
 def _weak_to(value: Any, dtype: str, op: str, name: str) -> Array:
     target = DTYPES[dtype]
     if type(value) is float and target.kind != "f":
-        raise mismatch(f"{op}: {name} is the number {value!r}, the other operand is {dtype}; convert it to a float")
+        raise mismatch(
+            f"{op}: {name} is the number {value!r}, the other operand is {dtype}; "
+            "convert that one first, for instance with .astype('float64')"
+        )
     if type(value) is int and target.kind in "iu" and not np.iinfo(target).min <= value <= np.iinfo(target).max:
         raise mismatch(f"{op}: {name} is the number {value}, which {dtype} cannot hold")
     if type(value) is bool and target.kind != "b":

@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 
 from chainrule.graph import Node, Type, make_input
-from chainrule.ops import algebra, functions, selection, shapes
+from chainrule.ops import algebra, einstein, functions, selection, shapes
 from chainrule.ops.build import new_node
 from chainrule.ops.numpy_functions import FUNCTIONS, UFUNCS
 from chainrule.ops.record import KINDS, NOT_DIFFERENTIABLE, TABLE, ZERO, Op, accepted_dtypes
 
 LONGEST = 260
 """A formula of more characters is not shown: the reason is, and the rule stands in the record."""
+_HELPERS = ("counted", "measured", "truths", "places", "length", "require_integers")
+"""Functions of the modules of composed ones that are parts of others."""
 UNTOLD = ("iota", "recurrence")
 """What a formula cannot tell: counters look alike along every axis, and a recurrence the same from either end."""
 
@@ -58,11 +60,14 @@ EXAMPLES: Mapping[str, tuple[tuple[Type, ...], Mapping[str, Any]]] = {
 }
 """Operand types and attributes with which the rules of operations that are not elementwise are shown."""
 
+_APPLIED = ("log", "sin", "cos", "tan", "tanh", "arcsin", "arccos", "arctan", "sinh", "cosh", "arcsinh", "arccosh",
+            "arctanh", "log2", "log10")  # fmt: skip
+"""Functions that stand before their operand."""
+
 _BY_LEVEL: Mapping[int, tuple[str, ...]] = {
     0: ("where", "less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "logical_and", "logical_or"),
     1: ("add", "subtract", "negative", "bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift"),
-    2: ("multiply", "matmul", "sum", "prod", "log", "sin", "cos", "tan", "tanh", "max", "min", "all", "solve",
-        "solve_triangular"),
+    2: ("multiply", "matmul", "sum", "prod", "max", "min", "all", "solve", "solve_triangular", *_APPLIED),
     3: ("power", "square", "take", "logical_not"),
 }  # fmt: skip
 _LEVEL = {name: level for level, names in _BY_LEVEL.items() for name in names}
@@ -72,7 +77,7 @@ _NEEDS: Mapping[str, tuple[int, ...]] = {
     "add": (1, 1), "subtract": (1, 2), "negative": (2,), "multiply": (2, 2), "matmul": (2, 2),
     "power": (_ATOM, 0), "square": (_ATOM,), "take": (_ATOM, 0), "logical_not": (_ATOM,), "transpose": (_ATOM,),
     "solve": (_ATOM, 2), "solve_triangular": (_ATOM, 2),
-    **dict.fromkeys(("sum", "prod", "log", "sin", "cos", "tan", "tanh", "max", "min", "all"), (_ATOM,)),
+    **dict.fromkeys(("sum", "prod", "max", "min", "all", *_APPLIED), (_ATOM,)),
     **dict.fromkeys(("argmax", "argsort"), (_ATOM,)),
     **dict.fromkeys(_BY_LEVEL[0][1:], (1, 1)),
 }  # fmt: skip
@@ -190,7 +195,12 @@ def _composites(module: ModuleType) -> Iterator[str]:
     """Yield a line for every public function of a module: its name, and the first sentence of its description."""
     for name, function in sorted(vars(module).items()):
         is_own = inspect.isfunction(function) and function.__module__ == module.__name__
-        if is_own and not name.startswith("_") and name not in ("value", "iota_like", "zeros_of") and function.__doc__:
+        if (
+            is_own
+            and not name.startswith("_")
+            and name not in ("value", "iota_like", "zeros_of", *_HELPERS)
+            and function.__doc__
+        ):
             yield _wrapped(f"- `{name}`: {function.__doc__.strip().splitlines()[0]}")
 
 
@@ -215,7 +225,7 @@ def page() -> str:
             parts += [_entry(op) for op in ops]
     parts.append(_COMPOSED)
     for title, module in (("Reductions and elements", functions), ("Shapes", shapes), ("Places and order", selection),
-                          ("Linear algebra", algebra)):  # fmt: skip
+                          ("Linear algebra", algebra), ("Einstein's sum", einstein)):  # fmt: skip
         parts.append(f"### {title}\n\n" + "\n".join(_composites(module)))
     own = (op.evaluate for op in TABLE.values() if isinstance(op.evaluate, np.ufunc))
     parts.append(_NUMPY)
@@ -231,8 +241,10 @@ _HEAD = """# Operations
 A computation is a graph of these {count} operations. Each is one record in `src/chainrule/ops`: how it is evaluated,
 typed, differentiated, compiled and written. $\\bar{{y}}$ stands for the derivative of the loss by the result $y$, and
 $\\bar{{x}}$ for that by an operand $x$; a rule says how $\\bar{{x}}$ follows from $\\bar{{y}}$. Where a function has a
-kink, the convention stands beside it. Python's own numbers take the dtype of the other operands; any other mix of
-dtypes is an error that names the operand. Both executors run every operation.
+kink, the convention stands beside it. Python's own numbers take the dtype of the other operands, and truth values
+beside numbers count as 0 and 1 in the dtype of those (`x * (x > 0)`); any other mix of dtypes is an error that names
+the operand. As in NumPy, a sum of truth values is an i64, a mean or a quotient of integers an f64. Both executors run
+every operation.
 
 ```python
 import numpy as np

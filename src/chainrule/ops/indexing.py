@@ -29,7 +29,10 @@ def _check_range(name: str, indices: Any, size: int) -> None:
     bad = (indices < 0) | (indices >= size)
     if np.any(bad):
         value = np.asarray(indices)[bad].ravel()[0]
-        raise ExecutionError(f"{name}: the index {value} is out of range; the axis has {size} rows (0 to {size - 1})")
+        message = f"{name}: the index {value} is out of range; the axis has {size} rows (0 to {size - 1})"
+        if -size <= value < 0:
+            message += "; an index that is computed counts from 0, not from the end"
+        raise ExecutionError(message)
 
 
 take: Op = register(

@@ -63,7 +63,7 @@ negative = elementwise(
     pullback={"x": lambda g, y, x: -g},
     lower=lambda b, x: b.negative(x),
     latex="-{x}", because="turning the sign turns the derivative's sign",
-    sample=[(-2, 2)],
+    sample=[(-2, 2)], accepts="number",
 )  # fmt: skip
 square = elementwise(
     "square", "x",
@@ -71,7 +71,7 @@ square = elementwise(
     pullback={"x": lambda g, y, x: g * (2 * x)},
     lower=lambda b, x: b.multiply(x, x),
     latex="{x}^2", because="d(x²)/dx = 2x",
-    sample=[(-2, 2)],
+    sample=[(-2, 2)], accepts="number",
 )  # fmt: skip
 exp = elementwise(
     "exp", "x",
@@ -202,7 +202,7 @@ absolute = elementwise(
     lower=lambda b, x: b.absolute(x),
     latex=r"\lvert {x} \rvert", because="the sign of x",
     kinks="x = 0: the derivative is 0 by convention",
-    sample=[(-2, 2)],
+    sample=[(-2, 2)], accepts="number",
 )  # fmt: skip
 
 sign: Op = elementwise(
@@ -212,7 +212,7 @@ sign: Op = elementwise(
     lower=lambda b, x: b.sign(x),
     latex=r"\operatorname{{sign}}({x})", because="constant on each side of 0",
     kinks="x = 0: the value is 0; the derivative is 0 everywhere by convention",
-    sample=[(-2, 2)],
+    sample=[(-2, 2)], accepts="number",
 )  # fmt: skip
 floor = elementwise(
     "floor", "x",
@@ -287,7 +287,7 @@ maximum = elementwise(
     lower=lambda b, x, y: b.maximum(x, y),
     latex=r"\max({a}, {b})", because="the larger operand gets the derivative",
     kinks="a = b: each operand gets half",
-    sample=[(-2, 2), (-2, 2)],
+    sample=[(-2, 2), (-2, 2)], accepts="number",
 )  # fmt: skip
 minimum = elementwise(
     "minimum", "a b",
@@ -296,5 +296,5 @@ minimum = elementwise(
     lower=lambda b, x, y: b.minimum(x, y),
     latex=r"\min({a}, {b})", because="the smaller operand gets the derivative",
     kinks="a = b: each operand gets half",
-    sample=[(-2, 2), (-2, 2)],
+    sample=[(-2, 2), (-2, 2)], accepts="number",
 )  # fmt: skip

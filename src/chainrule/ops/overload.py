@@ -12,13 +12,16 @@ import numpy as np
 
 from chainrule.errors import ChainruleError, TraceError
 from chainrule.graph import Node, Rows
-from chainrule.ops import algebra, logic, selection, shapes
-from chainrule.ops import functions as fn
+from chainrule.ops import algebra, logic, shapes
 from chainrule.ops import mathematics as ew
-from chainrule.ops.numpy_functions import FUNCTIONS, UFUNCS, power
+from chainrule.ops.build import new_node
+from chainrule.ops.numpy_functions import FUNCTIONS, REDUCTIONS, RUNNING, UFUNCS, power
+from chainrule.ops.random import iota
 from chainrule.ops.record import TABLE, Op
-from chainrule.ops.refusals import REFUSALS
+from chainrule.ops.reductions import extent
+from chainrule.ops.refusals import OF_ROWS, REFUSALS, rows_are_unknown
 from chainrule.ops.subscripts import get_item
+from chainrule.ops.unavailable import arguments_refused, in_words, option_refused, unavailable
 
 OPERATORS: Mapping[str, Callable[..., Any]] = {
     "add": ew.add,
@@ -54,11 +57,21 @@ def _known(other: Any) -> bool:
     return isinstance(other, Node | np.ndarray | np.generic | bool | int | float | list | tuple)
 
 
+def _counted(rows: Any, like: Node) -> Any:
+    """Return a number of rows, which is not known while tracing, as a value of the dtype of another."""
+    if not isinstance(rows, Rows):
+        return rows
+    dtype = "i64" if like.type.dtype == "bool" else like.type.dtype
+    return extent(new_node(iota, (), {"shape": (rows,), "axis": 0, "dtype": dtype}), axis=0)
+
+
 def _install_operators() -> None:
     def make(function: Callable[..., Any], reflected: bool) -> Callable[..., Any]:
         def operator(self: Node, other: Any) -> Any:
             if not _known(other):
-                return NotImplemented
+                if not isinstance(other, Rows):
+                    return NotImplemented
+                other = _counted(other, self)
             return function(other, self) if reflected else function(self, other)
 
         return operator
@@ -75,16 +88,37 @@ def _for_ufunc(ufunc: Any) -> Callable[..., Any] | None:
 
 
 def _array_ufunc(self: Node, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+    plain = str(ufunc.__name__)
+    name = f"np.{plain}" if getattr(np, plain, None) is ufunc else plain
     if method != "__call__":
-        raise TraceError(f"np.{ufunc.__name__}.{method} is not available in a traced function")
-    if any(v is not None for v in options.values()):
-        raise TraceError(f"np.{ufunc.__name__} in a traced function does not take {', '.join(options)}")
+        return _ufunc_method(ufunc, f"{name}.{method}", method, inputs, options)
+    for option, given in options.items():
+        if given is not None:
+            raise option_refused(name, option)
     found = _for_ufunc(ufunc)
     if found is None:
         ufuncs = {*UFUNCS, *(op.evaluate for op in TABLE.values() if isinstance(op.evaluate, np.ufunc))}
-        known = ", ".join(sorted(u.__name__ for u in ufuncs))
-        raise TraceError(f"np.{ufunc.__name__} is not available in a traced function; these are: {known}")
-    return found(*inputs)
+        raise unavailable(name, [f"np.{u.__name__}" for u in ufuncs])
+    try:
+        return found(*(_counted(x, self) for x in inputs))
+    except TraceError as error:
+        raise in_words(name, error) from None
+
+
+def _ufunc_method(ufunc: Any, name: str, method: str, inputs: Any, options: Mapping[str, Any]) -> Any:
+    """Return what np.add.reduce, np.add.accumulate and np.multiply.outer are, and their like."""
+    found = {"reduce": REDUCTIONS, "accumulate": RUNNING}.get(method, {}).get(ufunc)
+    given = {option: value for option, value in options.items() if value is not None or option == "axis"}
+    if found is not None:
+        for option in given:
+            if option not in ("axis", *(("keepdims",) if method == "reduce" else ())):
+                raise option_refused(name, option)
+        return found(*inputs, **{"axis": 0, **given})
+    function = _for_ufunc(ufunc)
+    if method == "outer" and function is not None and not given:
+        a, b = (shapes.value(x) for x in inputs)
+        return function(shapes.reshape(a, (*a.shape, *(1,) * b.ndim)), b)
+    raise unavailable(name, [])
 
 
 def _full_name(function: Any) -> str:
@@ -95,14 +129,16 @@ def _full_name(function: Any) -> str:
 def _array_function(self: Node, function: Any, types: Any, arguments: Any, options: Any) -> Any:
     name = _full_name(function)
     if function not in FUNCTIONS:
-        known = ", ".join(sorted({_full_name(f).removeprefix("np.") for f in FUNCTIONS}))
-        raise TraceError(f"{name} is not available in a traced function; these are: {known}")
+        raise unavailable(name, map(_full_name, FUNCTIONS))
+    options = {option: given for option, given in options.items() if option != "out" or given is not None}
     try:
         return FUNCTIONS[function](*arguments, **options)
+    except TraceError as error:
+        raise in_words(name, error) from None
     except ChainruleError:
         raise
     except TypeError as error:
-        raise TraceError(f"{name} in a traced function does not take these arguments: {error}") from None
+        raise arguments_refused(name, FUNCTIONS[function], arguments, options, error) from None
 
 
 def _length(self: Node) -> int:
@@ -112,7 +148,9 @@ def _length(self: Node) -> int:
         raise TraceError(
             f"x is {self.type}: the number of rows n is not known while tracing\n"
             "  wrong:  x.sum() / len(x)\n"
-            "  right:  x.mean(), or x.sum() / cr.ops.extent(x, axis=0)"
+            "  right:  x.mean(), or x.sum() / x.shape[0]\n"
+            "  wrong:  x[np.arange(len(x)), y]\n"
+            "  right:  np.take_along_axis(x, y[:, None], axis=1)[:, 0]"
         )
     return self.shape[0]
 
@@ -122,8 +160,26 @@ def _iterate(self: Node) -> Iterator[Any]:
 
 
 def _no_attribute(self: Node, name: str) -> Any:
-    hint = "" if name.startswith("_") else f"; NumPy's functions work on traced values: np.{name}(x), where it is there"
+    known = not name.startswith("_") and getattr(np, name, None) in FUNCTIONS
+    hint = f"; write np.{name}(x)" if known else ""
     raise AttributeError(f"a traced value has no {name!r}{hint}")
+
+
+def _method(function: Any) -> Callable[..., Any]:
+    """Return NumPy's function as a method of traced values: one list of arguments, one refusal of others."""
+
+    def method(self: Node, *arguments: Any, **options: Any) -> Any:
+        return _array_function(self, function, (), (self, *arguments), options)
+
+    return method
+
+
+METHODS = (
+    np.sum, np.prod, np.mean, np.var, np.std, np.max, np.min, np.all, np.any, np.argmax, np.argmin, np.argsort,
+    np.cumsum, np.cumprod, np.clip, np.round, np.swapaxes, np.squeeze, np.repeat, np.ravel, np.copy, np.take,
+    np.diagonal, np.trace, np.dot,
+)  # fmt: skip
+"""NumPy's functions that are methods of its arrays too."""
 
 
 def install() -> None:
@@ -131,6 +187,8 @@ def install() -> None:
     _install_operators()
     for name, refusal in REFUSALS.items():
         setattr(Node, name, refusal)
+    for name in OF_ROWS:
+        setattr(Rows, name, rows_are_unknown)
     extras: dict[str, Any] = {
         "__neg__": lambda self: ew.negative(self),
         "__pos__": lambda self: self,
@@ -143,47 +201,16 @@ def install() -> None:
         "__array_ufunc__": _array_ufunc,
         "__array_function__": _array_function,
         "T": property(lambda self: shapes.transpose(self)),
+        "mT": property(lambda self: shapes.swapaxes(self, -1, -2)),
         "size": property(shapes.size),
-        "sum": fn.sum,
-        "prod": fn.prod,
-        "mean": fn.mean,
-        "var": fn.var,
-        "std": fn.std,
-        "max": fn.max,
-        "min": fn.min,
-        "all": fn.all,
-        "any": fn.any,
-        "argmax": lambda self, axis=None: fn.argmax(self, axis),
-        "argmin": lambda self, axis=None: fn.argmin(self, axis),
-        "argsort": lambda self, axis=-1: selection.argsort(self, axis),
-        "cumsum": lambda self, axis=None: fn.cumsum(self, axis),
-        "cumprod": lambda self, axis=None: fn.cumprod(self, axis),
-        "clip": fn.clip,
-        "round": _round,
+        **{function.__name__: _method(function) for function in METHODS},
         "reshape": lambda self, *shape: shapes.reshape(self, shape[0] if len(shape) == 1 else shape),
         "transpose": lambda self, *axes: shapes.transpose(self, _axes(axes)),
-        "swapaxes": shapes.swapaxes,
-        "squeeze": shapes.squeeze,
-        "repeat": shapes.repeat,
-        "ravel": lambda self: shapes.reshape(self, -1),
         "flatten": lambda self: shapes.reshape(self, -1),
-        "copy": lambda self: self,
-        "take": lambda self, indices, axis=None: selection.take(self, indices, axis),
-        "diagonal": lambda self, offset=0, axis1=0, axis2=1: _on_diagonal(self, offset, axis1, axis2),
-        "trace": lambda self: algebra.trace(self),
         "astype": lambda self, dtype: logic.cast(self, dtype=_dtype(dtype)),
-        "dot": algebra.dot,
     }
     for name, extra in extras.items():
         setattr(Node, name, extra)
-
-
-def _round(self: Node, decimals: int = 0) -> Any:
-    return FUNCTIONS[np.round](self, decimals)
-
-
-def _on_diagonal(self: Node, offset: int, axis1: int, axis2: int) -> Any:
-    return FUNCTIONS[np.diagonal](self, offset, axis1, axis2)
 
 
 def _axes(axes: tuple[Any, ...]) -> Any:

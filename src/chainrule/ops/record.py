@@ -223,5 +223,6 @@ def require_dtype(name: str, operand: str, kind: Type, accepts: str) -> None:
     """Raise TypeMismatch where an operand's dtype is not one that the operation takes."""
     if kind.dtype in _ACCEPTED[accepts]:
         return
-    hint = "; convert it first: x.astype('float64')" if accepts == "float" else ""
+    target = {"float": "float64", "number": "int64"}.get(accepts)
+    hint = f"; convert it first: x.astype({target!r})" if target else ""
     raise TypeMismatch(f"{name}: {operand} is {kind}; it takes {' or '.join(_ACCEPTED[accepts])}{hint}")

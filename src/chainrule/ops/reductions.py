@@ -87,14 +87,14 @@ max_ = _reduction(
     lambda x, axes: np.max(x, axis=axes),
     _extreme_rule,
     latex=r"\max {x}", because="the largest element gets the derivative",
-    kinks="tied elements share the derivative equally", identity="-inf", needs_one=True,
+    kinks="tied elements share the derivative equally", accepts="number", identity="-inf", needs_one=True,
 )  # fmt: skip
 min_ = _reduction(
     "min",
     lambda x, axes: np.min(x, axis=axes),
     _extreme_rule,
     latex=r"\min {x}", because="the smallest element gets the derivative",
-    kinks="tied elements share the derivative equally", identity="inf", needs_one=True,
+    kinks="tied elements share the derivative equally", accepts="number", identity="inf", needs_one=True,
 )  # fmt: skip
 all_ = _reduction(
     "all",
@@ -123,7 +123,7 @@ argmax = _reduction(
     lambda x, axes: np.argmax(x, axis=axes[0]),
     ZERO,
     latex=r"\operatorname{{argmax}} {x}", because="an index is constant almost everywhere",
-    kinks="the first of tied elements", needs_one=True, gives="i64",
+    kinks="the first of tied elements", accepts="number", needs_one=True, gives="i64",
 )  # fmt: skip
 
 
@@ -155,7 +155,11 @@ def normalize_axes(axis: int | tuple[int, ...] | None, rank: int, name: str) -> 
     """Return axes as sorted non-negative numbers; None means all."""
     if axis is None:
         return tuple(range(rank))
-    axes = (axis,) if isinstance(axis, int | np.integer) else tuple(axis)
+    axes = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
+    if not all(isinstance(a, int | np.integer) for a in axes):
+        raise mismatch(
+            f"{name}: axis is {axis!r}; it must be a whole number, a tuple of whole numbers, or None for all"
+        )
     for a in axes:
         if not -rank <= a < rank:
             raise mismatch(f"{name}: axis {a} does not exist in a value with {rank} axes")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from chainrule.errors import TraceError
-from chainrule.graph import Node
+from chainrule.graph import Node, Rows
 
 Refusal = Callable[..., NoReturn]
 
@@ -27,6 +27,7 @@ REFUSALS: Mapping[str, Refusal] = {
         "a traced value cannot be put into a NumPy array",
         _NUMBER,
         ("np.array([x[0] * x[1], x[2]])", "np.stack([x[0] * x[1], x[2]])"),
+        ("table[i], np.take(table, i), np.eye(k)[i]", "cr.ops.take(table, i), cr.ops.one_hot(i, k)"),
     ),
     "__float__": _refuse(
         "a traced value cannot become a Python float",
@@ -64,3 +65,23 @@ REFUSALS: Mapping[str, Refusal] = {
     "item": _refuse("a traced value has no item()", _NUMBER, (f"x.item() {_LATER[0]}", "x; " + _LATER[1])),
     "tolist": _refuse("a traced value has no tolist()", _NUMBER, (f"x.tolist() {_LATER[0]}", "x; " + _LATER[1])),
 }
+
+
+def rows_are_unknown(self: Rows, *others: Any) -> Any:
+    """Refuse to count with a number of rows: beside a traced value it is one, by itself it is not known."""
+    if any(isinstance(other, Node) for other in others):
+        return NotImplemented
+    raise TraceError(
+        f"the number of rows {self} is not known while tracing, so nothing can be counted or made with it\n"
+        "  wrong:  np.ones((x.shape[0], 1)), np.zeros(x.shape)\n"
+        "  right:  np.ones_like(x[:, :1]), np.zeros_like(x)\n"
+        "  wrong:  x.sum() / (x.shape[0] - 1), np.arange(x.shape[0])\n"
+        "  right:  x.sum() / (cr.ops.extent(x, axis=0) - 1), np.cumsum(np.ones_like(x[:, 0])) - 1"
+    )
+
+
+OF_ROWS = (
+    *("__index__", "__int__", "__float__", "__neg__", "__lt__", "__le__", "__gt__", "__ge__"),
+    *(f"__{side}{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow") for side in ("", "r")),
+)
+"""What a number of rows by itself cannot do."""

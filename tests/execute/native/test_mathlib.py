@@ -19,7 +19,8 @@ pytestmark = pytest.mark.skipif(bool(engine.missing()), reason=engine.missing() 
 # Largest errors in ulp that mathlib.py, trigonometry.py and powers.py promise.
 BOUND = {
     "exp": 1.0, "expm1": 2.0, "log": 1.0, "log1p": 2.0, "tanh": 3.0, "sigmoid": 3.0, "softplus": 2.0, "sin": 2.0,
-    "cos": 2.0, "tan": 4.0, "erf": 2.0,
+    "cos": 2.0, "tan": 4.0, "erf": 2.0, "arctan": 1.5, "arcsin": 1.5, "arccos": 1.5, "sinh": 3.0, "cosh": 2.0,
+    "arcsinh": 3.0, "arccosh": 3.0, "arctanh": 3.0, "exp2": 1.0, "log2": 2.0, "log10": 2.0,
 }  # fmt: skip
 
 
@@ -107,7 +108,7 @@ def sweep(name: str, dtype: str) -> Any:
     near = [rng.uniform(-r, r, 30000) for r in (1e-3, 1.0, 3.0, 20.0, 110.0, 750.0)]
     x = np.concatenate([wide, *near])
     with np.errstate(all="ignore"):
-        if name == "log":
+        if name in ("log", "log2", "log10", "arccosh"):
             x = np.abs(x)
         if name == "log1p":
             x = np.where(x <= -1, -0.999 / x, x)
@@ -253,3 +254,63 @@ def test_power_with_a_literal_exponent(exponent: float, dtype: str) -> None:
         np.testing.assert_array_equal(got[~fine], rounded[~fine])
         real = ~np.isnan(rounded)
         np.testing.assert_array_equal(np.signbit(got[real]), np.signbit(rounded[real]))
+
+
+PAIR_BOUND = {"arctan2": 2.5, "hypot": 1.0, "logaddexp": 2.0}
+
+
+def points(dtype: str) -> tuple[Any, Any]:
+    """Pairs of every size and sign, near each other and far apart."""
+    rng = np.random.default_rng(2)
+    low, high = (-149, 128) if dtype == "f32" else (-1074, 1024)
+    exponents = np.repeat(np.arange(low, high), 40)
+    x = np.ldexp(rng.uniform(1, 2, len(exponents)), exponents) * rng.choice([-1.0, 1.0], len(exponents))
+    with np.errstate(all="ignore"):
+        y = x * 2.0 ** rng.uniform(-60, 60, len(x)) * rng.choice([-1.0, 1.0], len(x))
+    near = [rng.uniform(-r, r, (2, 20000)) for r in (1e-3, 1.0, 40.0, 800.0)]
+    x, y = (np.concatenate([a, *(n[i] for n in near)]) for i, a in enumerate((x, y)))
+    with np.errstate(all="ignore"):
+        return x.astype(NUMPY[dtype]), y.astype(NUMPY[dtype])
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("name", PAIR_BOUND)
+def test_error_of_functions_of_two_numbers(name: str, dtype: str) -> None:
+    x, y = points(dtype)
+    got = compiled(name, dtype, 8 if dtype == "f32" else 4, 2)[1](x, y)
+    with np.errstate(all="ignore"):
+        true = getattr(np, name)(x.astype(np.longdouble), y.astype(np.longdouble))
+        rounded = true.astype(x.dtype)
+        size = np.abs(rounded)
+        if name == "logaddexp":  # a sum of the larger operand and at most log 2, which may cancel
+            size = np.maximum(size, np.maximum(np.abs(np.maximum(x, y)), x.dtype.type(np.log(2))))
+        fine = np.isfinite(rounded)
+        error = np.abs(got[fine].astype(np.longdouble) - true[fine]) / np.spacing(size[fine])
+    worst = int(np.argmax(error))
+    place = f"{name}({x[fine][worst]!r}, {y[fine][worst]!r})"
+    assert error[worst] <= PAIR_BOUND[name], f"{place} is off by {float(error[worst]):.2f} ulp"
+    assert np.sum(fine) > len(x) * 0.9
+    np.testing.assert_array_equal(got[~fine], rounded[~fine])
+    single = compiled(name, dtype, 1, 2)[1](x[::9], y[::9])
+    for lanes in (4, 8, 16):
+        assert same_bits(compiled(name, dtype, lanes, 2)[1](x, y)[::9], single)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("name", PAIR_BOUND)
+def test_special_values_of_two_numbers(name: str, dtype: str) -> None:
+    """Every pair of special numbers, of both signs, against NumPy: signs of zeros and infinities too."""
+    with np.errstate(all="ignore"):
+        line = np.unique([*SPECIAL, *(-v for v in SPECIAL)]).astype(NUMPY[dtype])
+        line = np.concatenate([line, -np.zeros(1, line.dtype)])
+        x, y = (g.ravel().copy() for g in np.meshgrid(line, line))
+        expected = getattr(np, name)(x, y)
+        got = compiled(name, dtype, 1, 2)[1](x, y)
+        size = np.abs(expected)
+        if name == "logaddexp":
+            size = np.fmax(size, np.fmax(np.abs(np.maximum(x, y)), line.dtype.type(np.log(2))))
+        far = ~(np.abs(got - expected) <= (PAIR_BOUND[name] + 1) * np.spacing(size))
+    wrong = np.where(np.isfinite(expected), far, (got != expected) & ~(np.isnan(got) & np.isnan(expected)))
+    if name == "arctan2":
+        wrong |= ~np.isnan(expected) & (np.signbit(got) != np.signbit(expected))
+    assert not np.any(wrong), [(float(x[i]), float(y[i]), float(got[i])) for i in np.flatnonzero(wrong)[:5]]

@@ -1,10 +1,12 @@
 """The numbers of the native elementary functions: polynomials by dtype, constants, the layout of floats.
 
-The sine's, the cosine's and the float64 logarithm's are fdlibm's (Sun Microsystems, 1993); the others are minimax
-polynomials of this project, fitted by Lawson's iteration in 40 digits.
+The sine's, the cosine's, their inverses' and the float64 logarithm's are fdlibm's (Sun Microsystems, 1993); the others
+are minimax polynomials of this project, fitted by Lawson's iteration in 40 digits.
 """
 
 from __future__ import annotations
+
+from math import inf
 
 from chainrule.ops.special import ERF_END, ERF_INSIDE, ERF_OUTSIDE
 
@@ -89,3 +91,29 @@ SIN = (-1.66666666666666324348e-01, 8.33333333332248946124e-03, -1.9841269829857
        -2.50507602534068634195e-08, 1.58969099521155010221e-10)  # fmt: skip
 COS = (4.16666666666666019037e-02, -1.38888888888741095749e-03, 2.48015872894767294178e-05, -2.75573143513906633035e-07,
        2.08757232129817482790e-09, -1.13596475577881948265e-11)  # fmt: skip
+PI = (3.141592653589793, 1.2246467991473532e-16)
+HALF_PI = (1.5707963267948966, 6.123233995736766e-17)
+# arctan t = t − t³·q(t²) for |t| ≤ 7/16.
+ARCTAN = (
+    3.33333333333329318027e-01, -1.99999999998764832476e-01, 1.42857142725034663711e-01, -1.11111104054623557880e-01,
+    9.09088713343650656196e-02, -7.69187620504482999495e-02, 6.66107313738753120669e-02, -5.83357013379057348645e-02,
+    4.97687799461593236017e-02, -3.65315727442169155270e-02, 1.62858201153657823623e-02,
+)  # fmt: skip
+# From which x on arctan x is reached from which c, and arctan c in two parts.
+ARCTAN_STARTS = (
+    (7 / 16, 0.5, (4.63647609000806093515e-01, 2.26987774529616870924e-17)),
+    (11 / 16, 1.0, (7.85398163397448278999e-01, 3.06161699786838301793e-17)),
+    (19 / 16, 1.5, (9.82793723247329054082e-01, 1.39033110312309984516e-17)),
+    (39 / 16, inf, (1.57079632679489655800e00, 6.12323399573676603587e-17)),
+)
+# (arcsin x)/x = 1 + z·p(z)/q(z) with z = x², for |x| ≤ ½.
+ARCSIN = (
+    (
+        1.66666666666666657415e-01, -3.25565818622400915405e-01, 2.01212532134862925881e-01,
+        -4.00555345006794114027e-02, 7.91534994289814532176e-04, 3.47933107596021167570e-05,
+    ),
+    (
+        1.0, -2.40339491173441421878e00, 2.02094576023350569471e00, -6.88283971605453293030e-01,
+        7.70381505559019352791e-02,
+    ),
+)  # fmt: skip

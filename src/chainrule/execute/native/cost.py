@@ -5,7 +5,10 @@ from __future__ import annotations
 from chainrule.execute.native import elementary
 from chainrule.graph import Node
 
-_DEAR = {**dict.fromkeys(elementary.FUNCTIONS, 24), "power": 90, "tan": 60, "random_bits": 110, "erf": 60}
+_DEAR = {
+    **dict.fromkeys(elementary.FUNCTIONS, 24), "power": 90, "tan": 60, "random_bits": 110, "erf": 60,
+    **dict.fromkeys(("arcsin", "arccos", "arctan", "arctan2", "sinh", "arcsinh", "arccosh", "arctanh"), 70),
+}  # fmt: skip
 
 
 def instructions(node: Node) -> int:

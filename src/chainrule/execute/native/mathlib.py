@@ -2,7 +2,7 @@
 
 Bounds in ulp, which a test sweeps: exp 1, expm1 2, log 1, log1p 2, tanh 3, sigmoid 3, softplus 2, erf 2. Special values
 follow IEEE 754 and NumPy: ±0, ±Inf, NaN and subnormals are right. Sine, cosine and tangent stand in ``trigonometry``,
-powers in ``powers``, and all by their names in ``elementary``.
+their inverses in ``inverses``, powers in ``powers``, and all by their names in ``elementary``.
 
 Argument reduction is Cody and Waite's (1980); the polynomials stand in ``coefficients``.
 """
@@ -93,7 +93,7 @@ def power_of_two(b: VectorBuilder, bits: Value, like: Value) -> Value:
     return b.bitcast(b.add(exponent, b.constant(BIAS[kind] << MANTISSA[kind], exponent)), kind)
 
 
-def _scaled(b: VectorBuilder, p: Value, k: Value, bits: Value) -> Value:
+def scaled(b: VectorBuilder, p: Value, k: Value, bits: Value) -> Value:
     """Return p·2ᵏ, rounded once: results that are subnormal or overflow are right.
 
     One instruction where the processor has it, else two factors, of which the first is exact; the bits are equal.
@@ -149,14 +149,14 @@ def exp_within(b: VectorBuilder, x: Value, tail: Value | None = None) -> Value:
         r = b.add(r, tail)
     one = b.constant(1.0, x)
     p = b.fma(r, b.fma(r, polynomial(b, r, EXP[x.dtype]), one), one)  # only the last two roundings are near 1 in size
-    return _scaled(b, p, k, bits)
+    return scaled(b, p, k, bits)
 
 
 def exp(b: VectorBuilder, x: Value) -> Value:
     return exp_within(b, clamped(b, x, *EXP_RANGE[x.dtype]))
 
 
-def _expm1_within(b: VectorBuilder, x: Value) -> Value:
+def half_expm1(b: VectorBuilder, x: Value) -> Value:
     """Return (eˣ − 1)/2 for x from −60 to the end of ``EXP_RANGE``."""
     k, bits = to_whole(b, x, LOG2E)
     r = less_rounded(b, x, k)
@@ -166,7 +166,7 @@ def _expm1_within(b: VectorBuilder, x: Value) -> Value:
 
 
 def expm1(b: VectorBuilder, x: Value) -> Value:
-    half = _expm1_within(b, clamped(b, x, -60.0, EXP_RANGE[x.dtype][1]))
+    half = half_expm1(b, clamped(b, x, -60.0, EXP_RANGE[x.dtype][1]))
     # doubling a subnormal half would lose its last bit, and −0 its sign
     small = b.less(b.absolute(x), b.constant(2.0 ** -(MANTISSA[x.dtype] + 2), x))
     return b.select(small, x, b.add(half, half))
@@ -205,6 +205,11 @@ def log(b: VectorBuilder, x: Value) -> Value:
     high, low = LOG_LN2[x.dtype]
     inner = b.fma(exponent, b.constant(low, x), rest)
     result = b.subtract(b.multiply(exponent, b.constant(high, x)), b.subtract(b.subtract(half_square, inner), f))
+    return log_at_the_ends(b, x, result)
+
+
+def log_at_the_ends(b: VectorBuilder, x: Value, result: Value) -> Value:
+    """Return a logarithm's result for x > 0, but −Inf of 0, NaN of less, and Inf and NaN of themselves."""
     zero = b.constant(0.0, x)
     outside = b.select(b.equal(x, zero), b.constant(-inf, x), b.constant(nan, x))
     result = b.select(b.less_equal(x, zero), outside, result)
@@ -223,7 +228,7 @@ def log1p(b: VectorBuilder, x: Value) -> Value:
 
 def tanh(b: VectorBuilder, x: Value) -> Value:
     size = clamped(b, b.absolute(x), None, 22.0 if x.dtype == "f64" else 10.0)
-    half = _expm1_within(b, b.add(size, size))  # tanh x = t/(t + 2) with t = e²ˣ − 1 = 2·half
+    half = half_expm1(b, b.add(size, size))  # tanh x = t/(t + 2) with t = e²ˣ − 1 = 2·half
     value = b.divide(half, b.add(half, b.constant(1.0, x)))
     small = b.less(size, b.constant(2.0 ** -(MANTISSA[x.dtype] // 2 + 2), x))
     return b.copysign(b.select(small, size, value), x)  # x³/3 is less than half an ulp; half may be subnormal

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
 from chainrule.execute.native.emit import Function
 from chainrule.execute.native.frame import Frame, carried_loops, columns, walk
 from chainrule.execute.native.layout import ITEM_BYTES, View, collapse
 from chainrule.execute.native.nests import Expression
 from chainrule.execute.native.vector import Value, VectorBuilder, literal
 from chainrule.graph import Dim, Node
+from chainrule.graph.types import DTYPES
 
 ACCUMULATORS = {4: 16, 8: 8, 1: 16}
 """Logical lanes of a sum along contiguous elements, the same for every width of vectors: bits are a promise."""
@@ -19,7 +22,17 @@ LONG = 16
 """From so many vectors on, a loop runs without a mask, and a masked trip follows it."""
 LIGHT = ("add", "subtract", "multiply", "negative", "square", "absolute", "where")
 """Operations that need no register but their result's."""
-START = {"sum": 0, "prod": 1, "max": float("-inf"), "min": float("inf"), "all": 1}
+START = {"sum": 0, "prod": 1, "all": 1}
+
+
+def start_of(name: str, dtype: str) -> float:
+    """Return what a reduction starts with: of max and min the end of the dtype's range."""
+    if name in START:
+        return START[name]
+    if dtype in ("f32", "f64"):
+        return float("-inf") if name == "max" else float("inf")
+    limits = np.iinfo(DTYPES[dtype])
+    return int(limits.min if name == "max" else limits.max)
 
 
 def reduction_nest(
@@ -58,7 +71,7 @@ class _Reduction:
             tuple(self.shape[a] for a in self.axes), [[v.strides[a] for a in self.axes] for v in self.views]
         )
         builder = VectorBuilder(frame.f)
-        self.starts = [Value(literal(START[node.op.name], self.dtype), self.dtype, 1) for node in nodes]
+        self.starts = [Value(literal(start_of(node.op.name, self.dtype), self.dtype), self.dtype, 1) for node in nodes]
         combine: Mapping[str, Callable[[Value, Value], Value]] = {
             "sum": builder.add,
             "prod": builder.multiply,

@@ -90,6 +90,8 @@ class VectorBuilder:
         return self.divide(self.constant(1.0, a), a)
 
     def negative(self, a: Value) -> Value:
+        if not self._is_float(a):
+            return self.subtract(self.constant(0, a), a)
         return self.value(f"fneg {a.type} {a.name}", a)
 
     def fma(self, a: Value, b: Value, c: Value) -> Value:
@@ -111,6 +113,8 @@ class VectorBuilder:
         return self._call("sqrt", a)
 
     def absolute(self, a: Value) -> Value:
+        if not self._is_float(a):
+            return self.select(self.less(a, self.constant(0, a)), self.negative(a), a)
         return self._call("fabs", a)
 
     def floor(self, a: Value) -> Value:
@@ -152,6 +156,8 @@ class VectorBuilder:
         return self._compare("not_equal", a, b)
 
     def is_nan(self, a: Value) -> Value:
+        if not self._is_float(a):
+            return self.constant(False, a, "bool")
         return self.value(f"fcmp uno {a.type} {a.name}, {a.name}", a, "bool")
 
     def select(self, condition: Value, a: Value, b: Value) -> Value:
@@ -165,9 +171,13 @@ class VectorBuilder:
 
     def maximum(self, a: Value, b: Value) -> Value:
         """Return the larger; NaN if either is (a comparison alone would drop it)."""
+        if not self._is_float(a):
+            return self.select(self.less(a, b), b, a)
         return self.select(self.is_nan(a), a, self.select(self._not_above(b, a), a, b))
 
     def minimum(self, a: Value, b: Value) -> Value:
+        if not self._is_float(a):
+            return self.select(self.less(b, a), b, a)
         return self.select(self.is_nan(a), a, self.select(self._not_below(b, a), a, b))
 
     def _not_above(self, b: Value, a: Value) -> Value:

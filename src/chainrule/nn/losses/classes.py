@@ -33,7 +33,8 @@ def softmax_cross_entropy(target: Any, output: Any, smoothing: float = 0.0) -> A
     """Return −Σ t_k log softmax(z)_k for logits z: targets are class numbers, or one column a class.
 
     The outputs are *logits*: the last layer has no activation. With ``smoothing`` s the target of K classes is
-    t (1 − s) + s/K (Szegedy et al., arXiv 1512.00567).
+    t (1 − s) + s/K (Szegedy et al., arXiv 1512.00567). A class that is not possible gets a large negative logit, −1e9:
+    with −Inf the gradient is right, but the value is NaN, since 0·log 0 is.
     """
     target, output = _columns("softmax_cross_entropy", target, output)
     if smoothing:
