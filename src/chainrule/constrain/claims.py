@@ -183,12 +183,14 @@ def optimality(
     """
     whole, trained, first = _whole(subject, data, parameters, state, groups)
     by_multipliers = isinstance(subject, Run) and isinstance(subject.method, MinMax)
+    decided = by_multipliers and getattr(subject.method, "rates", "") == "decisions"
     value, gradient = whole.smooth(trained)
     value += whole.rough(trained)
     data_loss, slope = whole.data_loss(trained)
     scale = max(length(slope), LEAST_SHARE * length(whole.data_loss(first)[1]), 1e-300)
     members = [
-        replace(m, what=limit_at(m.what, m.settings, whole, trained, tolerance)) if isinstance(m.what, Limit)
+        replace(m, what=limit_at(m.what, m.settings, whole, trained, tolerance, decided))
+        if isinstance(m.what, Limit)
         else replace(m, active=tolerance if by_multipliers else None)
         for m in members_of(whole.objective, whole.settings)
     ]  # fmt: skip
@@ -196,7 +198,7 @@ def optimality(
     primal = {t: _distance(m, trained) for m, t in zip(members, titles, strict=True) if m.is_set}
     allowed = tolerance * (1.0 + length(trained)) if by_multipliers else _allowed(subject, trained)
     feasible = all(
-        primal[t] <= (m.what.active if isinstance(m.what, LimitAt) else allowed)
+        primal[t] <= (m.what.allowed if isinstance(m.what, LimitAt) else allowed)
         for m, t in zip(members, titles, strict=True) if m.is_set
     )  # fmt: skip
     notes: list[str] = []
@@ -217,10 +219,7 @@ def optimality(
         stationarity /= scale
         notes.append("a set has no normal_cone, so its multipliers are not known")
     counted = values_of(whole.objective, *_point(whole, trained), whole.rows)
-    notes += [
-        f"the level speaks of the smooth form of {v.limit}; by decisions it does not hold"
-        for v in counted if not v.holds and v.smooth != v.value
-    ]  # fmt: skip
+    notes += _said_of_rates(counted, decided)
     is_convex, because = why_convex(whole.objective, convex)
     gap = Gap(float("inf"), "it was not asked")
     stationary = stationarity <= tolerance and complementarity <= tolerance
@@ -254,6 +253,22 @@ def optimality(
         held_out=tuple(held_out_values(subject, *_point(whole, trained)) if isinstance(subject, Run) else ()),
         notes=tuple(notes),
     )  # fmt: skip
+
+
+def _said_of_rates(counted: list[LimitValue], decided: bool) -> list[str]:
+    """Return what the level does not say of limits on rates, whose smooth form is another number than decisions."""
+    apart = [v for v in counted if v.limit.has_rates]
+    if decided:
+        return [
+            f"g of {v.limit} counts decisions, and ∇g is that of its smooth form: stationary is meant for the problem "
+            f"whose smooth form has the limit {v.limit.at_most:g} {'-' if v.value > v.smooth else '+'} "
+            f"{abs(v.value - v.smooth):.3g}"
+            for v in apart
+        ]
+    return [
+        f"the level speaks of the smooth form of {v.limit}; by decisions it does not hold"
+        for v in apart if not v.holds
+    ]  # fmt: skip
 
 
 def _strengths(whole: Whole) -> dict[str, float]:

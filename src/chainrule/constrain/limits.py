@@ -119,11 +119,20 @@ class Limit:
             term.check(loss, rows)
         return replace(self, shares=tuple(term.share(rows) for _, term in self.expression.parts))
 
-    def total(self, view: Any, loss: Any, settings: Mapping[str, Any]) -> Any:
-        """Return the sum over a batch whose mean over rows is the expression's value."""
+    @property
+    def has_rates(self) -> bool:
+        """Is there a rate in it, whose smooth form is another number than the share of decisions?"""
+        return not all(term.smooth for _, term in self.expression.parts)
+
+    def jump(self, rows: Mapping[str, Any]) -> float:
+        """Return by how much one row's decision can change the expression."""
+        return float(sum(abs(factor) * term.worth(rows) for factor, term in self.expression.parts if not term.smooth))
+
+    def total(self, view: Any, loss: Any, settings: Mapping[str, Any], decided: bool = False) -> Any:
+        """Return the sum over a batch whose mean over rows is the expression's value, by decisions or smooth."""
         found: Any = None
         for i, (factor, term) in enumerate(self.expression.parts, 1):
-            part = factor * term.total(view, loss, settings.get(f"share{i}"))
+            part = factor * term.total(view, loss, settings.get(f"share{i}"), decided)
             found = part if found is None else found + part
         return found
 
@@ -152,7 +161,7 @@ class Limit:
     def describe(self) -> list[str]:
         """Return the lines that say what it means."""
         lines = ["held by multipliers λ ≥ 0: method=cr.constrain.Lagrangian() or AugmentedLagrangian()"]
-        if any(isinstance(t, Rate) for _, t in self.expression.parts):
+        if self.has_rates:
             lines.append("rates are smooth in training, σ(sharpness · margin); reports count decisions")
         return lines
 

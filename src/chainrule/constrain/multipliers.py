@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -32,6 +32,8 @@ WINDOW = "dual.window"
 
 class Ascent(Protocol):
     """How a method's multipliers move: its numbers, what it carries for each limit, and one step."""
+
+    rates: Literal["smooth", "decisions"]
 
     def settings(self) -> dict[str, float]: ...
 
@@ -73,12 +75,15 @@ class Held:
         numbers = {k: np.asarray(v, self.dtype) for k, v in limit.what.settings().items()}
         return [np.shape(v) for v in limit.values(trained, None, numbers)]
 
-    def measured(self, view: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def measured(self, view: Any, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         found = {}
         for limit in self.limits:
             if limit.on_outputs:
                 self._refuse_part_of_rows(limit, view)
-                found[limit.title] = limit.what.total(view, self.loss, part(settings, limit.title))
+                numbers = part(settings, limit.title)
+                found[limit.title] = {"value": limit.what.total(view, self.loss, numbers)}
+                if self.ascent.rates == "decisions" and limit.what.has_rates:
+                    found[limit.title]["decided"] = limit.what.total(view, self.loss, numbers, decided=True)
         return found
 
     def _refuse_part_of_rows(self, limit: Inequality, view: Any) -> None:
@@ -102,7 +107,8 @@ class Held:
         for limit in self.limits:
             own, numbers = carried[limit.title], part(settings, limit.title)
             measured = sums["limits"][limit.title] if limit.on_outputs else None
-            values = limit.values(trained, None if measured is None else measured["value"] * share, numbers)
+            seen = None if measured is None else measured.get("decided", measured["value"]) * share
+            values = limit.values(trained, seen, numbers)
             kappa = self.ascent.damping_of(own, settings)
             weights = [raised(m, kappa * g) for m, g in zip(own["multiplier"], values, strict=True)]
             if measured is not None:
@@ -167,6 +173,12 @@ def raised(multiplier: Any, by: Any) -> Any:
 @dataclass(frozen=True)
 class MinMaxMethod:
     """What the methods of min and max have in common: which limits they hold, and how they are bound to a problem."""
+
+    def require_rates(self) -> None:
+        """Raise TrainingError where what λ answers to is not one of the two."""
+        rates = getattr(self, "rates", None)
+        if rates not in ("smooth", "decisions"):
+            raise TrainingError(f"{type(self).__name__}: rates is {rates!r:.60}; it is 'smooth' or 'decisions'")
 
     def bind(self, objective: Objective, rows: Mapping[str, Any], steps_per_epoch: int, whole: bool) -> Any:
         """Return the objective with its limits over these rows, its multipliers, and notes."""
