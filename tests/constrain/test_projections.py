@@ -175,7 +175,7 @@ def test_cardinality_is_the_best_of_all_choices(diagonal: bool, executor: str) -
 
 
 def frames(rows: int, columns: int, count: int) -> np.ndarray:
-    """So many matrices with orthonormal columns: of two in the plane all angles, turned and mirrored; else at random."""
+    """So many matrices with orthonormal columns: in the plane all angles, turned and mirrored; else at random."""
     if (rows, columns) == (2, 2):
         t = np.linspace(0.0, 2.0 * np.pi, count // 2, endpoint=False)
         turned = np.array([[np.cos(t), -np.sin(t)], [np.sin(t), np.cos(t)]]).transpose(2, 0, 1)
@@ -210,7 +210,9 @@ def test_the_normals_of_orthogonal_columns_and_of_what_is_no_point_of_theirs() -
     assert chosen.normal_cone_residual(w, {"w": v - w["w"]}) <= 1e-13 * np.linalg.norm(v)
     d = rng.normal(size=(5, 3))
     tangent = d - chosen.normal_cone(w, {"w": d}).nearest["w"]
-    np.testing.assert_allclose(w["w"].T @ tangent + tangent.T @ w["w"], 0.0, atol=1e-14)  # (W + tT)ᵀ(W + tT) = I + O(t²)
+    np.testing.assert_allclose(
+        w["w"].T @ tangent + tangent.T @ w["w"], 0.0, atol=1e-14
+    )  # (W + tT)ᵀ(W + tT) = I + O(t²)
     assert chosen.distance({"w": v}) == pytest.approx(np.linalg.norm(v - w["w"]))
     singular = np.array([[1.0, 1.0], [1.0, 1.0], [0.0, 0.0]])  # of rank 1: several are equally near, one is given
     kept = chosen.project({"w": singular})[0]["w"]

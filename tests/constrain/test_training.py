@@ -61,7 +61,9 @@ def test_training_stays_inside_on_both_executors(limit: Any) -> None:
                 np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("limit", [ct.SpectralBall(0.5), ct.NuclearBall(1.0), ct.OrthogonalColumns(parameters=["output.weight"])], ids=str)
+@pytest.mark.parametrize(
+    "limit", [ct.SpectralBall(0.5), ct.NuclearBall(1.0), ct.OrthogonalColumns(parameters=["output.weight"])], ids=str
+)
 def test_matrix_sets_train_by_gradient_descent_and_refuse_adam(limit: Any) -> None:
     for executor in ("native", "reference"):
         run = fit([limit], optimizer=cr.learn.SGD(0.05), executor=executor)

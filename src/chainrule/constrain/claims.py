@@ -12,9 +12,9 @@ from chainrule.constrain.accelerated import LEAST_SHARE
 from chainrule.constrain.at_point import LimitAt, limit_at, over_rows
 from chainrule.constrain.gap import Gap, duality_gap, why_convex
 from chainrule.constrain.limits import Limit
-from chainrule.constrain.reports import LimitValue, held_out_values, history_of, values_of
+from chainrule.constrain.reports import LimitValue, held_out_values, history_of, said_of_rates, values_of
 from chainrule.constrain.stationarity import Member, made_up, members_of, smallest_singular_value
-from chainrule.constrain.whole import Whole, length
+from chainrule.constrain.whole import Whole, doubled, length
 from chainrule.errors import TrainingError
 from chainrule.graph import flatten, tree_map
 from chainrule.learn import Metric, Objective, Run
@@ -219,7 +219,7 @@ def optimality(
         stationarity /= scale
         notes.append("a set has no normal_cone, so its multipliers are not known")
     counted = values_of(whole.objective, *_point(whole, trained), whole.rows)
-    notes += _said_of_rates(counted, decided)
+    notes += said_of_rates(counted, decided)
     is_convex, because = why_convex(whole.objective, convex)
     gap = Gap(float("inf"), "it was not asked")
     stationary = stationarity <= tolerance and complementarity <= tolerance
@@ -255,22 +255,6 @@ def optimality(
     )  # fmt: skip
 
 
-def _said_of_rates(counted: list[LimitValue], decided: bool) -> list[str]:
-    """Return what the level does not say of limits on rates, whose smooth form is another number than decisions."""
-    apart = [v for v in counted if v.limit.has_rates]
-    if decided:
-        return [
-            f"g of {v.limit} counts decisions, and ∇g is that of its smooth form: stationary is meant for the problem "
-            f"whose smooth form has the limit {v.limit.at_most:g} {'-' if v.value > v.smooth else '+'} "
-            f"{abs(v.value - v.smooth):.3g}"
-            for v in apart
-        ]
-    return [
-        f"the level speaks of the smooth form of {v.limit}; by decisions it does not hold"
-        for v in apart if not v.holds
-    ]  # fmt: skip
-
-
 def _strengths(whole: Whole) -> dict[str, float]:
     """Return the λ of every penalty that has one, by how it is written."""
     found: dict[str, float] = {}
@@ -280,10 +264,6 @@ def _strengths(whole: Whole) -> dict[str, float]:
         if "lambda" in numbers:
             found[title if title not in found else f"{title} (penalty{i})"] = float(numbers["lambda"])
     return found
-
-
-def _doubled(tree: Any) -> Any:
-    return tree_map(lambda v: np.asarray(v, np.float64) if np.asarray(v).dtype.kind == "f" else np.asarray(v), tree)
 
 
 def _point(whole: Whole, trained: Any) -> tuple[Any, Any, Any]:
@@ -324,8 +304,8 @@ def _whole(
         for i, m in enumerate(objective.subject_to, 1) if isinstance(m, Limit)
         for k, v in m.settings().items() if k.startswith("share")
     }  # fmt: skip
-    parameters, state, first = _doubled(parameters), _doubled(state), _doubled(first)
-    whole = Whole(objective, parameters, state, settings, {k: _doubled(v) for k, v in rows.items()}, treatment)
+    parameters, state, first = doubled(parameters), doubled(state), doubled(first)
+    whole = Whole(objective, parameters, state, settings, {k: doubled(v) for k, v in rows.items()}, treatment)
     return whole, treatment.trained(parameters), treatment.trained(first)
 
 

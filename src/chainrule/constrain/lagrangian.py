@@ -94,7 +94,8 @@ class AugmentedLagrangian(MinMaxMethod):
     2/(curvature of F + ρ‖∇g‖²): where ρ grows too far for η, the run ends as non-finite or swings.
 
     Args:
-        penalty: the first ρ. A setting: ``"dual.penalty"``.
+        penalty: the first ρ. A setting: ``"dual.penalty"``. Choose it by the units of g: ρ‖∇g‖² about as large as the
+            curvature of F. For ``L2Ball(r)`` it is 4ρr², which is 80 for ρ = 1 and r² = 20: then 0.01 is right, not 1.
         growth: what ρ is multiplied with where the violation does not fall; at least 1. ``"dual.growth"``.
         most: ρ grows to at most so many times ``penalty``. ``"dual.most"``.
         every: so many steps of θ between two of λ. ``"dual.every"``.

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.constrain.limits import Limit
+from chainrule.constrain.whole import doubled
 from chainrule.errors import TrainingError
 from chainrule.execute import REFERENCE
-from chainrule.graph import flatten, make_graph, tree_map
+from chainrule.graph import flatten, make_graph
 from chainrule.learn import Run
 from chainrule.learn.data import make_rows, normalized
 from chainrule.learn.groups import PREFIX, group_columns
@@ -127,25 +128,36 @@ def history_of(run: Run) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def said_of_rates(counted: list[LimitValue], decided: bool) -> list[str]:
+    """Return what the level does not say of limits on rates, whose smooth form is another number than decisions."""
+    apart = [v for v in counted if v.limit.has_rates]
+    if decided:
+        return [
+            f"g of {v.limit} counts decisions, and ∇g is that of its smooth form: stationary is meant for the problem "
+            f"whose smooth form has the limit {v.limit.at_most:g} {'-' if v.value > v.smooth else '+'} "
+            f"{abs(v.value - v.smooth):.3g}"
+            for v in apart
+        ]
+    return [
+        f"the level speaks of the smooth form of {v.limit}; by decisions it does not hold"
+        for v in apart if not v.holds
+    ]  # fmt: skip
+
+
 def viewed(objective: Any, parameters: Any, state: Any, settings: Any, rows: Mapping[str, Array]) -> View:
     """Return the outputs and the losses of rows, as one predicts, in float64."""
-    doubled = [tree_map(_double, tree) for tree in (parameters, state, dict(settings), dict(rows))]
-    rows = doubled[3]
+    given = [doubled(tree) for tree in (parameters, state, dict(settings), dict(rows))]
+    rows = given[3]
 
     def outputs(parameters: Any, state: Any, settings: Any, x: Any, y: Any) -> Any:
         found = objective.network.forward(Scope(parameters, state=state, settings=settings), x)
         return found, objective.loss.rows(y, found)
 
-    types = [types_of(tree) for tree in doubled[:3]] + [rows_type(rows[k]) for k in ("x", "y")]
+    types = [types_of(tree) for tree in given[:3]] + [rows_type(rows[k]) for k in ("x", "y")]
     graph = make_graph(outputs, *types)
-    leaves = flatten((*doubled[:3], rows["x"], rows["y"]))[0]
+    leaves = flatten((*given[:3], rows["x"], rows["y"]))[0]
     found, losses = REFERENCE.run(graph, leaves, len(rows["x"]))
-    return View(doubled[0], found, losses, rows)
-
-
-def _double(leaf: Any) -> Any:
-    array = np.asarray(leaf)
-    return array.astype(np.float64) if array.dtype.kind == "f" else array
+    return View(given[0], found, losses, rows)
 
 
 def _value(limit: Limit, view: View, loss: Any) -> LimitValue:
