@@ -1,6 +1,6 @@
 """Fairness on Adult: limits on what happens to men and women, their price, and what is left of them on other rows.
 
-python -m benchmarks.fairness [--seeds 3] [--model linear] [--case "error rate"] [--steps 4000]
+python -m benchmarks.fairness [--seeds 3] [--model linear] [--case "error rate"] [--steps 3000]
 
 Each seed is another division of the rows (70 % for training) and another initialization. A rate's gap between the
 groups may be 0.02 at most on training rows, both ways, as two limits; the rate is that of decisions, not of their
@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--model", choices=list(MODELS), action="append")
     parser.add_argument("--case", default="", help="a part of a case's title")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--rows", type=int, help="so many rows of the table, for a quick look")
     options = parser.parse_args()
     cases = [case for case in CASES if options.case in case.title]

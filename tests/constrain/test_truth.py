@@ -346,7 +346,9 @@ def test_the_augmented_lagrangian_of_a_network_settles_where_rho_is_in_the_units
     # the soft form with this λ, started here, stays here
     soft = cr.Objective(network, "softmax_cross_entropy", penalty=[multiplier * ct.SquaredL2()])
     stays = cr.fit(soft, (x[:600], y[:600]), method=ct.AcceleratedProjection(1e-6), parameters=run.parameters)
-    assert sum(np.sum(stays.parameters[f"{n}.weight"] ** 2) for n in ("hidden1", "output")) == pytest.approx(20, abs=1e-2)
+    assert sum(np.sum(stays.parameters[f"{n}.weight"] ** 2) for n in ("hidden1", "output")) == pytest.approx(
+        20, abs=1e-2
+    )
 
 
 def test_a_rho_that_is_too_large_for_the_step_is_not_called_a_solution() -> None:

@@ -12,7 +12,15 @@ from chainrule.constrain.accelerated import LEAST_SHARE
 from chainrule.constrain.at_point import LimitAt, limit_at, over_rows
 from chainrule.constrain.gap import Gap, duality_gap, why_convex
 from chainrule.constrain.limits import Limit
-from chainrule.constrain.reports import LimitValue, held_out_values, history_of, said_of_rates, values_of
+from chainrule.constrain.reports import (
+    LimitValue,
+    held_out_values,
+    history_of,
+    said_of_infeasible,
+    said_of_rates,
+    said_of_validation,
+    values_of,
+)
 from chainrule.constrain.stationarity import Member, made_up, members_of, smallest_singular_value
 from chainrule.constrain.whole import Whole, doubled, length
 from chainrule.errors import TrainingError
@@ -220,6 +228,12 @@ def optimality(
         notes.append("a set has no normal_cone, so its multipliers are not known")
     counted = values_of(whole.objective, *_point(whole, trained), whole.rows)
     notes += said_of_rates(counted, decided)
+    if isinstance(subject, Run):
+        notes += said_of_validation(subject)
+        if not feasible and by_multipliers:
+            notes += said_of_infeasible(subject)
+        if not feasible and subject.unconverged:
+            notes.append("the projection on all sets at once did not converge: they may have no point in common")
     is_convex, because = why_convex(whole.objective, convex)
     gap = Gap(float("inf"), "it was not asked")
     stationary = stationarity <= tolerance and complementarity <= tolerance

@@ -14,6 +14,7 @@ from chainrule import ops
 from chainrule.constrain.inequalities import Values
 from chainrule.constrain.multipliers import MinMaxMethod, raised
 from chainrule.errors import TrainingError
+from chainrule.nn.setting import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Setting
 from chainrule.ops import where
 
 ENOUGH = 0.9
@@ -68,7 +69,10 @@ class Lagrangian(MinMaxMethod):
 
     def settings(self) -> dict[str, float]:
         """Return η_λ and κ by their names."""
-        return {"dual.learning_rate": float(self.dual_learning_rate), "dual.damping": float(self.damping)}
+        return {
+            "dual.learning_rate": Setting(self.dual_learning_rate, POSITIVE),
+            "dual.damping": Setting(self.damping, NOT_NEGATIVE),
+        }
 
     def first(self, zeros: Values) -> dict[str, Any]:
         """Return what is carried for a limit beside λ: nothing."""
@@ -137,8 +141,8 @@ class AugmentedLagrangian(MinMaxMethod):
 
     def settings(self) -> dict[str, float]:
         """Return the method's numbers by their names."""
-        names = ("penalty", "growth", "most", "every", "tolerance")
-        return {f"dual.{name}": float(getattr(self, name)) for name in names}
+        ranges = {"growth": AT_LEAST_ONE, "most": AT_LEAST_ONE, "every": AT_LEAST_ONE, "tolerance": NOT_NEGATIVE}
+        return {f"dual.{k}": Setting(getattr(self, k), within) for k, within in {"penalty": POSITIVE, **ranges}.items()}
 
     def first(self, zeros: Values) -> dict[str, Any]:
         """Return what is carried for a limit beside λ: what ρ has grown by, and Σ g and the steps since λ moved."""

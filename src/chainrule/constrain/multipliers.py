@@ -89,7 +89,7 @@ class Held:
     def _refuse_part_of_rows(self, limit: Inequality, view: Any) -> None:
         if self.whole:
             return
-        for _, term in limit.what.expression.parts:
+        for _, term in limit.what.expression.terms:
             if isinstance(term, Own) and term.looks_at_rows(view, self.loss):
                 raise TrainingError(
                     f"{term} returns one number that depends on the rows: that of a batch is not that of all rows.\n"
@@ -190,9 +190,17 @@ class MinMaxMethod:
                 f"{name}: the objective has no constraint that multipliers can hold. Give it one: "
                 "cr.Objective(network, loss, subject_to=[cr.constrain.L2Ball(4.0)])"
             )
+        _refuse_contradictions([m for m in members if isinstance(m, Limit)])
         held = {q.number for q in limits}
         others = [str(m) for i, m in enumerate(members, 1) if i not in held]
         notes = [f"{', '.join(others)}: kept by projection, not by {name}"] if others else []
         bound = Objective(objective.network, objective.loss, objective.penalty, members)
         ascent: Any = self
         return bound, Held(ascent, tuple(limits), bound.loss, rows["x"].dtype, steps_per_epoch, whole), notes
+
+
+def _refuse_contradictions(limits: Sequence[Limit]) -> None:
+    for i, one in enumerate(limits):
+        for other in limits[:i]:
+            if one.contradicts(other):
+                raise TrainingError(f"{other} and {one} contradict each other: no number satisfies both")
