@@ -34,7 +34,7 @@ class LimitAt:
     allowed: float
     """A violation that counts as none."""
     jump: float = 0.0
-    """By how much one row's decision changes g, where g counts decisions: nearer to 0 than that it need not come."""
+    """What two rows' decisions are of g, where g counts decisions: nearer to 0 than that it need not come."""
 
     @property
     def covered(self) -> tuple[str, ...]:
@@ -104,7 +104,7 @@ def limit_at(
     total, slope = unflatten(graph.gives, whole.executor.run(graph, flatten((*given, whole.rows))[0], count))
     gradient = {n: np.asarray(v, np.float64) / count for n, v in named_leaves(slope).items()}
     values = limit.values(float(total) / count, own)
-    jump = limit.jump(whole.rows) if decided and limit.has_rates else 0.0
+    jump = 2.0 * limit.jump if decided else 0.0  # training aims inside by one row's decision, and ends beside that
     allowed = allowed_of(limit, tolerance)
     return LimitAt(
         limit,

@@ -35,7 +35,8 @@ class Lagrangian(MinMaxMethod):
     A limit on rates has two forms: decisions are what it means, and have no slope; their smooth form has one, and is
     another number. By ``rates="decisions"`` λ rises as long as the decisions violate the limit, whatever the smooth
     form says: the point that training settles at is stationary for the smooth limit that has been moved by the
-    difference of the two there (Cotter, Jiang and Sridharan 2019, "proxy constraints").
+    difference of the two there (Cotter, Jiang and Sridharan 2019, "proxy constraints"). Decisions are counted, so that
+    the rate cannot come to rest at its limit: λ aims inside by what one row's decision changes it.
 
     Args:
         dual_learning_rate: η_λ, a setting: ``"dual.learning_rate"``.

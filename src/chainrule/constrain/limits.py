@@ -106,6 +106,8 @@ class Limit:
     side: Literal["<=", ">=", "abs"]
     shares: tuple[float | None, ...] = ()
     middle: float = 0.0
+    jump: float = 0.0
+    """By how much one row's decision can change the expression, over the rows that ``fit`` was given."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -123,24 +125,23 @@ class Limit:
         return self.side == "<=" and all(isinstance(t, MeanLoss) and f >= 0.0 for f, t in self.expression.terms)
 
     def settings(self) -> dict[str, float]:
-        """Return the right side, and how much of the data each group is, which ``fit`` finds out."""
+        """Return the right side, and how much of the data each group and a decision is, which ``fit`` finds out."""
         found = {"limit": self.at_most} | ({"middle": self.middle} if self.middle else {})
-        return found | {f"share{i}": Setting(s, Range(s, s)) for i, s in enumerate(self.shares, 1) if s is not None}
+        of_rows = {f"share{i}": s for i, s in enumerate(self.shares, 1) if s is not None}
+        of_rows |= {"jump": self.jump} if self.jump else {}
+        return found | {k: Setting(v, Range(v, v)) for k, v in of_rows.items()}
 
     def on_rows(self, loss: Any, rows: Mapping[str, Any]) -> Limit:
         """Return it with each group's share of these rows."""
         for _, term in self.expression.terms:
             term.check(loss, rows)
-        return replace(self, shares=tuple(term.share(rows) for _, term in self.expression.terms))
+        jump = sum(abs(factor) * term.worth(rows) for factor, term in self.expression.terms if not term.smooth)
+        return replace(self, shares=tuple(term.share(rows) for _, term in self.expression.terms), jump=float(jump))
 
     @property
     def has_rates(self) -> bool:
         """Is there a rate in it, whose smooth form is another number than the share of decisions?"""
         return not all(term.smooth for _, term in self.expression.terms)
-
-    def jump(self, rows: Mapping[str, Any]) -> float:
-        """Return by how much one row's decision can change the expression."""
-        return float(sum(abs(factor) * term.worth(rows) for factor, term in self.expression.terms if not term.smooth))
 
     def total(self, view: Any, loss: Any, settings: Mapping[str, Any], decided: bool = False) -> Any:
         """Return the sum over a batch whose mean over rows is the expression's value, by decisions or smooth."""

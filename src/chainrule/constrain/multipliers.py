@@ -109,6 +109,9 @@ class Held:
             measured = sums["limits"][limit.title] if limit.on_outputs else None
             seen = None if measured is None else measured.get("decided", measured["value"]) * share
             values = limit.values(trained, seen, numbers)
+            total = [where(over, g, t + g) for t, g in zip(own["sum"], values, strict=True)]
+            if measured is not None and "decided" in measured:  # a count has no value between: aim inside by one row
+                values = [g + numbers["jump"] for g in values]
             kappa = self.ascent.damping_of(own, settings)
             weights = [raised(m, kappa * g) for m, g in zip(own["multiplier"], values, strict=True)]
             if measured is not None:
@@ -119,7 +122,6 @@ class Held:
             else:
                 more = gradient_of(limit.weighted(weights, trained, numbers), trained)
                 gradient = tree_map(lambda g, m: g + m, gradient, more)
-            total = [where(over, g, t + g) for t, g in zip(own["sum"], values, strict=True)]
             after[limit.title] = {"sum": total, **self.ascent.risen(own, values, settings)}
         held, numbers = self._left(objective, penalties, settings)
         return Weighed(gradient, held, numbers, after)
