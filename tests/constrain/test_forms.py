@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,48 @@ def test_a_duality_gap_is_found() -> None:
     for start in ("the solution", "cold"):
         assert not by_name["soft", start].agrees, forms
         assert not by_name["Lagrangian", start].agrees, forms
+
+
+def test_another_multiplier_or_radius_compiles_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """λ and r are settings: what compare_forms solves many times, and a second fit, is compiled once."""
+    from chainrule.execute.native import executor
+
+    made: list[str] = []
+    for name in ("write_function", "write_program"):
+        write = getattr(executor, name)
+
+        def counted(*arguments: Any, name: str = name, write: Any = write) -> Any:
+            made.append(name)
+            return write(*arguments)
+
+        monkeypatch.setattr(executor, name, counted)
+    rng = np.random.default_rng(8)
+    x, y = rng.normal(size=(37, 11)), rng.normal(size=(37, 3))
+    monkeypatch.setenv("CHAINRULE_CACHE_DIR", str(tmp_path))
+    network = cr.nn.Sequential(cr.nn.Dense(5, "tanh"), cr.nn.Dense(3))
+    counts = []
+    for radius in (1.5, 2.0):
+        objective = cr.Objective(network, "squared_error", subject_to=[ct.L2Ball(radius)])
+        run = cr.fit(objective, (x, y), method=ct.AcceleratedProjection(1e-5))
+        counts.append(len(made))
+        forms = ct.compare_forms(run, solver=ct.AcceleratedProjection(1e-5))
+        assert forms.multiplier > 0.0
+        counts.append(len(made))
+    assert 0 < counts[0] < counts[1] <= counts[0] + 6, "a graph is compiled once, not for each λ that is tried"
+    assert counts[1:] == [counts[1]] * 3, "and not again for another radius"
+    for strength in (0.01, 0.02):
+        cr.fit(cr.Objective(network, "squared_error", penalty=[strength * ct.SquaredL2()]), (x, y), epochs=1)
+        counts.append(len(made))
+    assert counts[-1] == counts[-2] > counts[-3]
+
+
+def test_a_run_in_float32_is_compared_in_float64() -> None:
+    x, y = rows()
+    run = cr.fit(
+        diabetes(subject_to=[ct.L2Ball(0.2)]), (x.astype(np.float32), y.astype(np.float32)),
+        optimizer=cr.learn.SGD(cr.learn.Cosine(0.1)), epochs=2000, batch_size="all",
+    )  # fmt: skip
+    assert ct.compare_forms(run).agree_everywhere
 
 
 def test_errors() -> None:

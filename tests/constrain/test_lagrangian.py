@@ -78,6 +78,22 @@ def test_a_limit_is_no_equality() -> None:
         assert all(entry["set1.multiplier"] == 0.0 for entry in run.history)
 
 
+def test_a_multiplier_rises_by_the_violation_and_not_by_its_sign() -> None:
+    """Trap 7: an ascent by Adam's steps would go ±η_λ, whatever g is; ours goes η_λ g, to the bit of a sum by hand."""
+    for rate in (0.1, 0.01):
+        run = cr.fit(
+            line([ct.L2Ball(1.0, parameters="all")], lambda t: 0.0 * t), ROW, parameters={"t": np.array(2.0)},
+            method=ct.Lagrangian(rate), optimizer=SGD(1e-9), epochs=5, batch_size="all",
+        )  # fmt: skip
+        seen = np.diff([0.0] + [entry["set1.multiplier"] for entry in run.history])
+        np.testing.assert_allclose(seen, rate * 3.0, rtol=1e-6)  # g = t² − 1 = 3
+    small = cr.fit(
+        line([ct.L2Ball(1.0, parameters="all")], lambda t: 0.0 * t), ROW, parameters={"t": np.array(1.0005)},
+        method=ct.Lagrangian(0.1), optimizer=SGD(1e-9), epochs=1, batch_size="all",
+    )  # fmt: skip
+    assert small.history[0]["set1.multiplier"] == pytest.approx(0.1 * (1.0005**2 - 1.0), rel=1e-6)
+
+
 def test_the_lecture_example_has_one_multiplier() -> None:
     """min (t − 2)², t² ≤ 1: λ = 1, though every λ ≥ 0 attains the max at t = 1."""
     run = cr.fit(

@@ -253,6 +253,84 @@ def test_errors() -> None:
         cr.fit(logistic([limit]), (x, y), method=method, groups={"b": b}, validation_groups={"b": b})
 
 
+def by_decisions(method: Any, executor: str = "native", count: int = 4000, epochs: int = 3000) -> Any:
+    x, y, b = two_groups(count, 10)
+    gap = ct.error_rate(group="b", sharpness=2.0) - ct.error_rate(group="a", sharpness=2.0)
+    return cr.fit(
+        logistic([gap <= 0.02, gap >= -0.02]), (x, y), groups={"a": ~b, "b": b}, method=method,
+        optimizer=SGD(0.2, momentum=0.9, nesterov=True), epochs=epochs, batch_size="all", executor=executor,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("method", [
+    ct.AugmentedLagrangian(2.0, every=50, rates="decisions"), ct.Lagrangian(0.01, damping=1.0, rates="decisions"),
+], ids=lambda m: type(m).__name__)  # fmt: skip
+def test_multipliers_that_answer_to_decisions_hold_the_rate_itself(method: Any) -> None:
+    """By the smooth form the rate misses its limit, though the smooth form meets it; by decisions it is met."""
+    from scipy.optimize import minimize
+
+    x, y, b = two_groups(4000, 10)
+    smooth = ct.limit_values(by_decisions(ct.AugmentedLagrangian(2.0, every=50)))[0]
+    assert smooth.smooth == pytest.approx(0.02, abs=1e-4)
+    assert abs(smooth.value - 0.02) > 0.01
+    run = by_decisions(method)
+    found, (value, _) = cr.optimality(run), ct.limit_values(run)
+    wrong = (run.output(x)[:, 0] > 0) != y
+    truth = float(np.mean(wrong[b]) - np.mean(wrong[~b]))
+    jump = 1 / b.sum() + 1 / (~b).sum()
+    assert truth == pytest.approx(0.02, abs=2 * jump)
+    assert value.value == pytest.approx(truth)
+    assert run.history[-1]["set1.value"] == pytest.approx(truth - 0.02, abs=jump), "the history counts decisions too"
+    (multiplier, other) = run.multipliers.values()
+    assert multiplier > 0.05
+    assert other == 0.0
+    if found.level != "infeasible":  # within a row of the limit, on either side
+        assert found.level == "ε-KKT", found
+    assert found.stationarity < 1e-4
+    assert not found.certified
+    assert "counts decisions, and ∇g is that of its smooth form" in str(found)
+    # the same point by another solver: the smooth limit, moved by the difference that is left there
+    groups = [(b, 1.0), (~b, -1.0)]
+    features = np.column_stack([x, np.ones(len(x))])
+
+    def loss(w: Array) -> tuple[float, Array]:
+        z = features @ w
+        return float(np.mean(np.logaddexp(0.0, z) - y * z)), features.T @ (1 / (1 + np.exp(-z)) - y) / len(y)
+
+    def room(w: Array) -> float:
+        s = 1 / (1 + np.exp(2.0 * (2 * y - 1) * (features @ w)))
+        return value.smooth - sum(sign * float(np.mean(s[mask])) for mask, sign in groups)
+
+    start = np.concatenate([run.parameters["weight"][:, 0], run.parameters["bias"]])
+    solved = minimize(
+        loss, start + 0.05, jac=True, method="SLSQP", constraints={"type": "ineq", "fun": room}, tol=1e-14,
+        options={"maxiter": 500},
+    )  # fmt: skip
+    np.testing.assert_allclose(solved.x, start, atol=2e-3)
+
+
+def test_decisions_on_both_executors_and_in_batches() -> None:
+    method = ct.AugmentedLagrangian(2.0, rates="decisions")
+    native, judge = (by_decisions(method, e, 300, 40) for e in ("native", "reference"))
+    np.testing.assert_allclose(native.parameters["weight"], judge.parameters["weight"], rtol=1e-9)
+    assert [e["set1.value"] for e in native.history] == pytest.approx([e["set1.value"] for e in judge.history])
+    x, y, b = two_groups(240, 1)
+    still = {"weight": np.full((5, 1), 0.3), "bias": np.zeros(1)}
+    limit = ct.selection_rate(group="b") - 0.5 * ct.true_positive_rate() <= 0.1
+    options: dict[str, Any] = {"groups": {"b": b}, "parameters": still, "epochs": 1, "optimizer": SGD(1e-12)}
+    for batch_size in (48, "all"):
+        for executor in ("native", "reference"):
+            method = ct.Lagrangian(1e-9, rates="decisions")
+            run = cr.fit(logistic([limit]), (x, y), method=method, batch_size=batch_size, executor=executor, **options)
+            yes = run.output(x)[:, 0] > 0
+            truth = np.mean(yes[b]) - 0.5 * np.mean(yes[y == 1]) - 0.1
+            assert run.history[-1]["set1.value"] == pytest.approx(truth, abs=1e-9)
+    with pytest.raises(TrainingError, match="rates is 'true'; it is 'smooth' or 'decisions'"):
+        ct.Lagrangian(rates="true")  # type: ignore[arg-type]
+    with pytest.raises(TrainingError, match="AugmentedLagrangian: rates is None"):
+        ct.AugmentedLagrangian(rates=None)  # type: ignore[arg-type]
+
+
 def test_fairness_on_a_made_up_table() -> None:
     """A gap of error rates of at most 0.02 on training rows: its price in accuracy, the held-out gap, the level."""
     x, y, b = two_groups(4000, 10)

@@ -30,9 +30,12 @@ SETS = {
     "Cardinality": lambda r: ct.Cardinality(5),
     "SpectralBall": lambda r: ct.SpectralBall(r),
     "NuclearBall": lambda r: ct.NuclearBall(r),
+    "OrthogonalColumns": lambda r: ct.OrthogonalColumns(),
     "Intersection": lambda r: ct.Intersection(ct.NonNegative(), ct.L2Ball(r)),
 }
-ONLY_EUCLIDEAN = ("SpectralBall", "NuclearBall")
+ONLY_EUCLIDEAN = ("SpectralBall", "NuclearBall", "OrthogonalColumns")
+NOT_CONVEX = ("Cardinality", "OrthogonalColumns")
+OF_EQUATIONS = ("Simplex", "OrthogonalColumns")
 PAIRS = [(name, d) for name in SETS for d in (False, True) if not (d and name in ONLY_EUCLIDEAN)]
 SHAPE = (6, 4)
 GRAPHS: dict[Any, Projection] = {}
@@ -57,6 +60,7 @@ def inside(name: str, w: np.ndarray, r: float) -> bool:
         "Cardinality": np.count_nonzero(w) <= 5,
         "SpectralBall": values[0] <= r,
         "NuclearBall": np.sum(values) <= r,
+        "OrthogonalColumns": np.abs(w.T @ w - np.eye(w.shape[1])).max() <= 4e-6,
         "Intersection": np.all(w >= 0) and np.linalg.norm(w) <= r,
     }[name])  # fmt: skip
 
@@ -105,7 +109,7 @@ def test_feasible_in_floating_point_and_projecting_twice_changes_nothing(
 
 
 @pytest.mark.parametrize("executor", ["reference", "native"])
-@pytest.mark.parametrize(("name", "diagonal"), [p for p in PAIRS if p[0] != "Simplex"])
+@pytest.mark.parametrize(("name", "diagonal"), [p for p in PAIRS if p[0] not in OF_EQUATIONS])
 def test_a_point_inside_keeps_every_bit(name: str, diagonal: bool, executor: str) -> None:
     """Minus zero, the smallest numbers, and a point very near to the boundary (trap 8: no + ε)."""
 
@@ -125,7 +129,7 @@ def test_a_point_inside_keeps_every_bit(name: str, diagonal: bool, executor: str
     check()
 
 
-@pytest.mark.parametrize(("name", "diagonal"), [p for p in PAIRS if p[0] != "Cardinality"])
+@pytest.mark.parametrize(("name", "diagonal"), [p for p in PAIRS if p[0] not in NOT_CONVEX])
 def test_nonexpansive_in_the_metric(name: str, diagonal: bool) -> None:
     """‖Π(a) − Π(b)‖_M ≤ ‖a − b‖_M for convex sets."""
 
@@ -170,6 +174,55 @@ def test_cardinality_is_the_best_of_all_choices(diagonal: bool, executor: str) -
         np.testing.assert_array_equal(ours, by_trying_all(v, step, 4))
 
 
+def frames(rows: int, columns: int, count: int) -> np.ndarray:
+    """So many matrices with orthonormal columns: in the plane all angles, turned and mirrored; else at random."""
+    if (rows, columns) == (2, 2):
+        t = np.linspace(0.0, 2.0 * np.pi, count // 2, endpoint=False)
+        turned = np.array([[np.cos(t), -np.sin(t)], [np.sin(t), np.cos(t)]]).transpose(2, 0, 1)
+        return np.concatenate([turned, turned * np.array([1.0, -1.0])])
+    rng = np.random.default_rng(0)
+    signs = rng.choice([-1.0, 1.0], size=(count, 1, columns))  # LAPACK chooses them in its own way
+    return np.linalg.qr(rng.normal(size=(count, rows, columns)))[0] * signs
+
+
+@pytest.mark.parametrize("executor", ["reference", "native"])
+@pytest.mark.parametrize("shape", [(2, 2), (3, 1), (3, 2), (3, 3)], ids=str)
+def test_orthogonal_columns_are_the_nearest_of_all(shape: tuple[int, int], executor: str) -> None:
+    """Brute force: of 20,000 matrices with orthonormal columns none is nearer, and the best of them is near."""
+    tried = frames(*shape, 20_000)
+    project = Projection(ct.OrthogonalColumns(), False, shape)
+    for seed in range(40):
+        v = np.random.default_rng(seed).normal(size=shape) * 10.0 ** (seed % 5 - 2)
+        ours = np.asarray(project(v, np.ones(shape), {}, executor)["w"])
+        np.testing.assert_allclose(ours.T @ ours, np.eye(shape[1]), atol=1e-14)
+        away = np.sum(np.square(tried - v), axis=(1, 2))
+        mine = np.sum(np.square(ours - v))
+        assert mine <= away.min() * (1 + 1e-12)
+        best = tried[np.argmin(away)]
+        assert np.linalg.norm(best - ours) < (1e-3 if shape == (2, 2) else 0.5), "an independent search comes near"
+
+
+def test_the_normals_of_orthogonal_columns_and_of_what_is_no_point_of_theirs() -> None:
+    chosen = ct.OrthogonalColumns().covering({"w": None})
+    rng = np.random.default_rng(2)
+    v = rng.normal(size=(5, 3))
+    w = chosen.project({"w": v})[0]
+    assert chosen.normal_cone_residual(w, {"w": v - w["w"]}) <= 1e-13 * np.linalg.norm(v)
+    d = rng.normal(size=(5, 3))
+    tangent = d - chosen.normal_cone(w, {"w": d}).nearest["w"]
+    np.testing.assert_allclose(
+        w["w"].T @ tangent + tangent.T @ w["w"], 0.0, atol=1e-14
+    )  # (W + tT)ᵀ(W + tT) = I + O(t²)
+    assert chosen.distance({"w": v}) == pytest.approx(np.linalg.norm(v - w["w"]))
+    singular = np.array([[1.0, 1.0], [1.0, 1.0], [0.0, 0.0]])  # of rank 1: several are equally near, one is given
+    kept = chosen.project({"w": singular})[0]["w"]
+    np.testing.assert_allclose(kept.T @ kept, np.eye(2), atol=1e-14)
+    zero = chosen.project({"w": np.zeros((3, 2))})[0]["w"]
+    np.testing.assert_allclose(zero.T @ zero, np.eye(2), atol=1e-14)
+    with pytest.raises(TrainingError, match=r"of 3 columns in a space of 2 no more than 2 are at right angles"):
+        chosen.project({"w": np.ones((2, 3))})
+
+
 def test_cardinality_of_each_unit_and_across_layers() -> None:
     w = {"a": np.array([[3.0, 0.1], [2.0, 5.0], [1.0, 4.0]]), "b": np.array([[10.0], [0.5]])}
     each, _ = ct.Cardinality(1, per="unit", parameters="all").covering(dict.fromkeys(w)).project(w)
@@ -201,7 +254,7 @@ def test_an_element_that_the_step_does_not_move_gives_way_last() -> None:
 
 def test_matrix_sets_say_why_they_refuse_a_diagonal_metric() -> None:
     metric = Metric("diagonal", {"w": np.ones(SHAPE)})
-    for chosen in (ct.SpectralBall(1.0), ct.NuclearBall(1.0)):
+    for chosen in (ct.SpectralBall(1.0), ct.NuclearBall(1.0), ct.OrthogonalColumns()):
         with pytest.raises(TrainingError, match=r"singular values, which belong to a step of the same size.*SGD"):
             chosen.covering({"w": None}).project({"w": np.ones(SHAPE)}, metric)
 
@@ -250,7 +303,7 @@ def test_support_is_reached_and_not_exceeded(name: str, diagonal: bool) -> None:
         assert np.sum(w * g) == pytest.approx(most, rel=1e-4)
 
 
-@pytest.mark.parametrize("name", [n for n in SETS if n not in ("Cardinality", "Intersection")])
+@pytest.mark.parametrize("name", [n for n in SETS if n not in (*NOT_CONVEX, "Intersection")])
 def test_what_was_cut_off_is_a_normal_of_the_set(name: str) -> None:
     """v − Π(v) ∈ N(Π(v)); of another direction, the nearest normal is found."""
     rng = np.random.default_rng(1)

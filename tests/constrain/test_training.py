@@ -61,13 +61,48 @@ def test_training_stays_inside_on_both_executors(limit: Any) -> None:
                 np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("limit", [ct.SpectralBall(0.5), ct.NuclearBall(1.0)], ids=str)
+@pytest.mark.parametrize(
+    "limit", [ct.SpectralBall(0.5), ct.NuclearBall(1.0), ct.OrthogonalColumns(parameters=["output.weight"])], ids=str
+)
 def test_matrix_sets_train_by_gradient_descent_and_refuse_adam(limit: Any) -> None:
     for executor in ("native", "reference"):
         run = fit([limit], optimizer=cr.learn.SGD(0.05), executor=executor)
         assert run.objective.subject_to[0].distance(run.parameters) <= 1e-12
     with pytest.raises(TrainingError, match=r"singular values.*metric of Adam"):
         fit([limit])
+
+
+def test_orthogonal_columns_in_training_are_never_called_more_than_kkt() -> None:
+    """Of a linear network too, declared convex or not: the set is not convex."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(80, 5))
+    truth = np.linalg.qr(rng.normal(size=(5, 3)))[0]
+    y = x @ truth + 0.3 * rng.normal(size=(80, 3))
+    objective = cr.Objective(cr.nn.Dense(3, bias=False), "half_squared_error", subject_to=[ct.OrthogonalColumns()])
+    assert "WᵀW = I, each weight W (not convex)" in str(objective)
+    options: dict[str, Any] = {"optimizer": cr.learn.SGD(0.3), "batch_size": "all"}
+    for executor in ("native", "reference"):
+        run = cr.fit(objective, (x, y), epochs=400, executor=executor, **options)
+        w = run.parameters["weight"]
+        np.testing.assert_allclose(w.T @ w, np.eye(3), atol=1e-14)
+        for declared in (False, True):
+            found = cr.optimality(run, convex=declared)
+            assert found.level == "ε-KKT", found
+            assert "OrthogonalColumns() is not convex" in str(found)
+        # the orthogonal Procrustes problem has this answer where the inputs are white; here the point is its own proof:
+        # no small turn W·exp(tA), nor one into the other two dimensions, lowers F
+        value = found.value
+        for _ in range(20):
+            nearby = np.linalg.qr(w + 1e-3 * rng.normal(size=w.shape))[0]
+            nearby *= np.sign(np.sum(nearby * w, axis=0))
+            assert 0.5 * np.mean(np.sum(np.square(x @ nearby - y), axis=1)) >= value
+    early = cr.optimality(cr.fit(objective, (x, y), epochs=1, **options))
+    assert early.level == "feasible"
+    with pytest.raises(TrainingError, match=r"singular values.*metric of Adam"):
+        cr.fit(objective, (x, y), optimizer=cr.learn.Adam(0.1))
+    wide = cr.Objective(cr.nn.Dense(9), "squared_error", subject_to=[ct.OrthogonalColumns()])
+    with pytest.raises(TrainingError, match=r"weight has the shape \[5, 9\]"):
+        cr.fit(wide, (x, rng.normal(size=(80, 9))), optimizer=cr.learn.SGD(0.1))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS[:3], ids=str)

@@ -184,6 +184,17 @@ def test_trap_3_decoupled_decay_is_not_the_penalty() -> None:
     assert seen.stationarity > 0.01
 
 
+@pytest.mark.parametrize("optimizer", [cr.learn.Adam(cr.learn.Cosine(0.02)), cr.learn.RMSprop(cr.learn.Cosine(0.01))])
+def test_trap_3_a_penalty_passes_through_the_metric(optimizer: Any) -> None:
+    """With Adam too λ‖w‖² has the solution of F + λ‖w‖²; a decay beside the metric would have another."""
+    x, y = table("diabetes")
+    objective = problem("diabetes", penalty=[0.05 * ct.SquaredL2()])
+    exact = cr.fit(objective, (x, y), method=ct.AcceleratedProjection())
+    run = cr.fit(objective, (x, y), optimizer=optimizer, epochs=2000, batch_size="all")
+    np.testing.assert_allclose(run.parameters["weight"], exact.parameters["weight"], rtol=0, atol=1e-4)
+    assert cr.optimality(run, tolerance=1e-3).level == "ε-optimal"
+
+
 def test_conversions_to_scikit_learn() -> None:
     """Ridge(alpha) = 2nλ for ½·mean; LogisticRegression(C) = 1/(2nλ)."""
     from sklearn.linear_model import LogisticRegression, Ridge
@@ -316,6 +327,40 @@ def test_the_lagrangian_form_of_a_network_comes_to_a_stationary_point(network_ru
     (multiplier,) = run.multipliers.values()
     assert list(found.multipliers.values()) == [pytest.approx(multiplier, rel=1e-4)]
     assert multiplier == pytest.approx(0.03, rel=0.02)
+
+
+@pytest.mark.parametrize("optimizer", [nesterov(0.1), cr.learn.Adam(cr.learn.Cosine(0.01))], ids=str)
+def test_the_augmented_lagrangian_of_a_network_settles_where_rho_is_in_the_units_of_g(optimizer: Any) -> None:
+    """4ρ‖W‖² = 0.8 is about the curvature of F: ε-KKT, by gradient descent and by Adam."""
+    x, y = table("digits")
+    network = cr.nn.Sequential(cr.nn.Dense(16, activation="tanh"), cr.nn.Dense(10))
+    objective = cr.Objective(network, "softmax_cross_entropy", subject_to=[ct.L2Ball(np.sqrt(20.0))])
+    method = ct.AugmentedLagrangian(penalty=0.01, growth=1.0, every=50)
+    run = cr.fit(objective, (x[:600], y[:600]), method=method, optimizer=optimizer, epochs=4000, batch_size="all")
+    found = cr.optimality(run)
+    assert found.level == "ε-KKT", found
+    assert not found.certified
+    (multiplier,) = run.multipliers.values()
+    assert list(found.multipliers.values()) == [pytest.approx(multiplier, rel=1e-4)]
+    assert sum(np.sum(run.parameters[f"{n}.weight"] ** 2) for n in ("hidden1", "output")) == pytest.approx(20, abs=1e-4)
+    # the soft form with this λ, started here, stays here
+    soft = cr.Objective(network, "softmax_cross_entropy", penalty=[multiplier * ct.SquaredL2()])
+    stays = cr.fit(soft, (x[:600], y[:600]), method=ct.AcceleratedProjection(1e-6), parameters=run.parameters)
+    assert sum(np.sum(stays.parameters[f"{n}.weight"] ** 2) for n in ("hidden1", "output")) == pytest.approx(
+        20, abs=1e-2
+    )
+
+
+def test_a_rho_that_is_too_large_for_the_step_is_not_called_a_solution() -> None:
+    """4ρ‖W‖² = 80: η = 0.1 is over 2/80, so that descent diverges; and Adam jumps across the limit."""
+    x, y = table("digits")
+    network = cr.nn.Sequential(cr.nn.Dense(16, activation="tanh"), cr.nn.Dense(10))
+    objective = cr.Objective(network, "softmax_cross_entropy", subject_to=[ct.L2Ball(np.sqrt(20.0))])
+    options: dict[str, Any] = {"method": ct.AugmentedLagrangian(1.0), "epochs": 1000, "batch_size": "all"}
+    run = cr.fit(objective, (x[:600], y[:600]), optimizer=nesterov(0.1), **options)
+    assert run.status == "non-finite"
+    swings = cr.fit(objective, (x[:600], y[:600]), optimizer=cr.learn.Adam(0.01), **options)
+    assert cr.optimality(swings).level in ("infeasible", "feasible")
 
 
 def test_the_three_forms_of_a_network_agree_locally_alone(network_run: Any) -> None:

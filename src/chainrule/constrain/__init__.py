@@ -17,7 +17,7 @@ from chainrule.constrain.limits import (
     selection_rate,
     true_positive_rate,
 )
-from chainrule.constrain.matrices import NuclearBall, SpectralBall
+from chainrule.constrain.matrices import NuclearBall, OrthogonalColumns, SpectralBall
 from chainrule.constrain.penalties import L1, GroupL2, Penalties, SquaredL2
 from chainrule.constrain.reports import LimitValue, limit_values
 from chainrule.constrain.sets import NormalCone, VectorSet
@@ -45,6 +45,7 @@ __all__ = [
     "NormalCone",
     "NuclearBall",
     "Optimality",
+    "OrthogonalColumns",
     "Penalties",
     "Simplex",
     "SpectralBall",

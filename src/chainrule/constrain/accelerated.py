@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.constrain.whole import Whole, dot, length
+from chainrule.constrain.flat import Flat, dot, length
+from chainrule.constrain.whole import Whole
 from chainrule.errors import TrainingError
-from chainrule.graph import flatten, tree_map
+from chainrule.graph import flatten
 from chainrule.learn import Report
 from chainrule.learn.job import Job
 
+Array = np.ndarray[Any, Any]
 LEAST_SHARE = 1e-3
 """c: a residual is relative to max(‖∇F(θ)‖, c ‖∇F(θ₀)‖), so that it means something where ∇F is 0."""
 
@@ -58,21 +60,21 @@ class AcceleratedProjection:
             job.objective, carry["parameters"], carry["state"], job.arrays, job.training, job.treatment,
             job.executor.name,
         )  # fmt: skip
-        self._refuse(job, whole)
-        search = _Search(whole, job.treatment.trained(carry["parameters"]))
+        self.require_fit(whole)
+        search = Search(Flat(whole), job.treatment.trained(carry["parameters"]))
         last = report_every = 1
         status = "stopped"
         try:
             while search.steps < self.at_most:
-                residual = search.advance()
-                loop.history.append({"epoch": search.steps, "step": search.steps, "loss": search.loss})
+                search.advance()
+                loop.history.append({"epoch": search.steps, "step": search.steps, "loss": search.here.loss})
                 loop.step = loop.epoch = search.steps
                 if not isfinite(search.value):
                     status = "non-finite"
                     loop.problem = "the objective is not finite at the point that it starts from"
                     break
-                if residual <= self.tolerance * search.scale or search.stalled:
-                    status = "done" if residual <= self.tolerance * search.scale else "stopped"
+                if search.converged(self.tolerance) or search.stalled:
+                    status = "done" if search.converged(self.tolerance) else "stopped"
                     break
                 if search.steps >= last + report_every:
                     last = search.steps
@@ -80,19 +82,19 @@ class AcceleratedProjection:
                     report(job.report())
         except KeyboardInterrupt:
             status = "interrupted"
-        loop.carry = {**carry, "parameters": job.treatment.merged(carry["parameters"], search.x)}
+        loop.carry = {**carry, "parameters": job.treatment.merged(carry["parameters"], search.parameters)}
         loop.status = status
         loop.unconverged = search.unconverged
-        relative = search.residual / search.scale
         job.notes.append(
-            f"AcceleratedProjection took {search.steps} steps over all rows; relative residual {relative:.1e}"
-            + ("" if status != "stopped" else f", not {self.tolerance:g}: {search.why or 'give at_most more steps'}")
+            f"AcceleratedProjection took {search.steps} steps over all rows; relative residual {search.relative:.1e}"
+            + ("" if status != "stopped" else f", not {self.tolerance:g}: give at_most more steps")
         )
         job.snapshots.append(loop.snapshot())
         report(job.report())
 
-    def _refuse(self, job: Job, whole: Whole) -> None:
-        if job.loop.carry["state"]:
+    def require_fit(self, whole: Whole) -> None:
+        """Raise TrainingError where the objective at one point cannot be compared with that at another."""
+        if whole.state:
             raise TrainingError(
                 "AcceleratedProjection compares the objective at one point with that at another; with batch "
                 "normalization it would change by its running statistics. Use an optimizer such as cr.learn.Adam"
@@ -102,82 +104,86 @@ class AcceleratedProjection:
                 "the network draws random numbers in training (dropout), so its loss is another one whenever it is "
                 "looked at; leave the dropout out, or use an optimizer such as cr.learn.Adam"
             )
-        if flatten(job.loop.carry["parameters"])[0][0].dtype == np.float32 and self.tolerance < 1e-5:
+        if flatten(whole.start)[0][0].dtype == np.float32 and self.tolerance < 1e-5:
             raise TrainingError(
                 f"AcceleratedProjection: a tolerance of {self.tolerance:g} cannot be reached in float32: give the data "
                 "as float64, or tolerance=1e-4"
             )
 
 
-class _Search:
+class Search:
     """Where the method is: the point x, the one that it looks from (y), the momentum t and the curvature L."""
 
-    def __init__(self, whole: Whole, start: Any) -> None:
-        self.whole = whole
-        self.first = length(whole.data_loss(start)[1])
+    def __init__(self, flat: Flat, start: Any, first: float | None = None) -> None:
+        self.flat = flat
+        begin = flat.vector(start)
+        self.first = length(flat.at(begin).slope) if first is None else first
         self.unconverged = 0
-        self.x = self._project(start, tree_map(np.zeros_like, start), 1.0)
+        self.x = self._project(begin, np.zeros_like(begin), 1.0)
         self.y, self.t, self.steps = self.x, 1.0, 0
-        value, gradient = whole.smooth(self.x)
-        self.value = value + whole.rough(self.x)
-        self.at_y = value, gradient
-        self.curvature = self._first_curvature(gradient)
-        self.residual, self.scale, self.loss = float("inf"), 1.0, value
-        self.stalled, self.why = False, ""
+        self.here = self.at_y = flat.at(self.x)
+        self.value = self.here.value + flat.rough(self.x)
+        self.curvature = self._first_curvature()
+        self.residual, self.scale = float("inf"), 1.0
+        self.stalled = False
 
-    def _first_curvature(self, gradient: Any) -> float:
+    @property
+    def parameters(self) -> Any:
+        """What is trained, at x."""
+        return self.flat.tree(self.x)
+
+    @property
+    def relative(self) -> float:
+        """The residual L‖y − x‖, relative to what it is measured by."""
+        return self.residual / self.scale
+
+    def converged(self, tolerance: float) -> bool:
+        """Was the last residual small enough?"""
+        return self.residual <= tolerance * self.scale
+
+    def _first_curvature(self) -> float:
         """Return a guess of L: how much the gradient changes a little way along itself."""
+        gradient = self.here.gradient
         size = length(gradient)
         if not size or not isfinite(size):
             return 1.0
         little = 1e-4 * (1.0 + length(self.x)) / size
-        there = self.whole.smooth(tree_map(lambda a, g: a - little * g, self.x, gradient))[1]
-        return max(length(tree_map(np.subtract, there, gradient)) / (little * size), 1e-10)
+        there = self.flat.at(self.x - self.x.dtype.type(little) * gradient).gradient
+        return max(length(there - gradient) / (little * size), 1e-10)
 
-    def _project(self, point: Any, direction: Any, size: float) -> Any:
-        after, found = self.whole.stepped(point, direction, size)
+    def _project(self, point: Array, direction: Array, size: float) -> Array:
+        after, found = self.flat.stepped(point, direction, size)
         self.unconverged += not found
         return after
 
-    def _slope_of_loss(self, point: Any, slope: Any) -> float:
-        """Return ‖∇F‖ of the loss alone, and keep the loss."""
-        if not self.whole.objective.penalty:
-            return length(slope)
-        self.loss, slope = self.whole.data_loss(point)
-        return length(slope)
-
-    def advance(self) -> float:
-        """Take one step; return the residual L‖y − x‖."""
-        whole = self.whole
-        value_y, gradient = self.at_y
+    def advance(self) -> None:
+        """Take one step."""
+        flat, origin = self.flat, self.at_y
         self.curvature *= 0.9
         for _ in range(60):
-            z = self._project(self.y, gradient, 1.0 / self.curvature)
-            moved = tree_map(np.subtract, z, self.y)
-            value, slope = whole.smooth(z)
+            z = self._project(self.y, origin.gradient, 1.0 / self.curvature)
+            moved = z - self.y
+            there = flat.at(z)
             square = dot(moved, moved)
-            slack = 1e-13 * abs(value_y) + 1e-300
-            if value <= value_y + dot(gradient, moved) + 0.5 * self.curvature * square + slack:
+            slack = 1e-13 * abs(origin.value) + 1e-300
+            if there.value <= origin.value + dot(origin.gradient, moved) + 0.5 * self.curvature * square + slack:
                 break
             self.curvature *= 2.0
-        total = value + whole.rough(z)
+        total = there.value + flat.rough(z)
         self.steps += 1
         self.residual = self.curvature * sqrt(square)
-        self.scale = max(self._slope_of_loss(z, slope), LEAST_SHARE * self.first, 1e-300)
+        self.scale = max(length(there.slope), LEAST_SHARE * self.first, 1e-300)
         if total > self.value + 1e-12 * abs(self.value) and self.t > 1.0:  # the momentum went too far: without it
-            self.t, self.y = 1.0, self.x
-            self.at_y = whole.smooth(self.x)
-            return self.residual
-        uphill = dot(tree_map(np.subtract, self.y, z), tree_map(np.subtract, z, self.x)) > 0.0
+            self.t, self.y, self.at_y = 1.0, self.x, self.here
+            return
+        uphill = dot(moved, z - self.x) < 0.0
         self.stalled = self.t == 1.0 and square == 0.0 and self.residual > 0.0
         t = 1.0 if uphill else 0.5 * (1.0 + sqrt(1.0 + 4.0 * self.t * self.t))
         beta = 0.0 if uphill else (self.t - 1.0) / t
-        before, self.x, self.value = self.x, z, total
-        self.loss = self.loss if whole.objective.penalty else value
+        before, self.x, self.value, self.here = self.x, z, total, there
         if beta == 0.0:
-            self.y, self.at_y = z, (value, slope)
+            self.y, self.at_y = z, there
         else:
-            self.y = tree_map(lambda a, b: a + beta * (a - b), z, before)
-            self.at_y = whole.smooth(self.y)
+            self.y = z + z.dtype.type(beta) * (z - before)
+            self.at_y = flat.at(self.y)
         self.t = t
-        return self.residual

@@ -31,6 +31,10 @@ class LimitAt:
     slopes: dict[str, Named]
     active: float
     """An inequality is active where its g is at least minus this."""
+    allowed: float
+    """A violation that counts as none."""
+    jump: float = 0.0
+    """What two rows' decisions are of g, where g counts decisions: nearer to 0 than that it need not come."""
 
     @property
     def covered(self) -> tuple[str, ...]:
@@ -65,7 +69,7 @@ class LimitAt:
             for (label, row), multiplier in zip(rows, found, strict=True):
                 multipliers[label] = float(multiplier)
                 nearest = {n: v + multiplier * row[n] for n, v in nearest.items()}
-        return NormalCone(nearest, multipliers, dict(self.values))
+        return NormalCone(nearest, multipliers, {k: g if abs(g) > self.jump else 0.0 for k, g in self.values.items()})
 
 
 def _long(named: Mapping[str, Array], names: tuple[str, ...]) -> Array:
@@ -78,16 +82,19 @@ def over_rows(objective: Objective, rows: Mapping[str, Array]) -> Objective:
     return Objective(objective.network, objective.loss, objective.penalty, members)
 
 
-def limit_at(limit: Limit, numbers: Mapping[str, Any], whole: Whole, trained: Any, tolerance: float) -> LimitAt:
-    """Return a limit at a point, over all rows at once."""
+def limit_at(
+    limit: Limit, numbers: Mapping[str, Any], whole: Whole, trained: Any, tolerance: float, decided: bool = False
+) -> LimitAt:
+    """Return a limit at a point, over all rows at once: ∇g of its smooth form, and g by that or by decisions."""
 
     def sums(trained: Any, everything: Any, state: Any, settings: Any, own: Any, batch: Any) -> Any:
         parameters = whole.treatment.merged(everything, trained)
         scope = Scope(parameters, state=state, settings=settings)
         outputs = whole.objective.network.forward(scope, batch["x"])
         losses = whole.objective.loss.rows(batch["y"], outputs)
-        total = limit.total(View(parameters, outputs, losses, batch), whole.objective.loss, own)
-        return total, gradient_of(total, trained)
+        view = View(parameters, outputs, losses, batch)
+        total = limit.total(view, whole.objective.loss, own)
+        return limit.total(view, whole.objective.loss, own, decided), gradient_of(total, trained)
 
     own = {k: np.float64(v) for k, v in numbers.items()}
     given = (trained, whole.start, whole.state, whole.settings, own)
@@ -97,11 +104,15 @@ def limit_at(limit: Limit, numbers: Mapping[str, Any], whole: Whole, trained: An
     total, slope = unflatten(graph.gives, whole.executor.run(graph, flatten((*given, whole.rows))[0], count))
     gradient = {n: np.asarray(v, np.float64) / count for n, v in named_leaves(slope).items()}
     values = limit.values(float(total) / count, own)
+    jump = 2.0 * limit.jump if decided else 0.0  # training aims inside by one row's decision, and ends beside that
+    allowed = allowed_of(limit, tolerance)
     return LimitAt(
         limit,
         {label: float(g) for label, g in zip(limit.labels, values, strict=True)},
         {label: {n: s * v for n, v in gradient.items()} for label, s in zip(limit.labels, limit.signs, strict=True)},
-        allowed_of(limit, tolerance),
+        allowed + jump,
+        allowed,
+        jump,
     )
 
 

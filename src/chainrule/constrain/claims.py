@@ -12,9 +12,17 @@ from chainrule.constrain.accelerated import LEAST_SHARE
 from chainrule.constrain.at_point import LimitAt, limit_at, over_rows
 from chainrule.constrain.gap import Gap, duality_gap, why_convex
 from chainrule.constrain.limits import Limit
-from chainrule.constrain.reports import LimitValue, held_out_values, history_of, values_of
+from chainrule.constrain.reports import (
+    LimitValue,
+    held_out_values,
+    history_of,
+    said_of_infeasible,
+    said_of_rates,
+    said_of_validation,
+    values_of,
+)
 from chainrule.constrain.stationarity import Member, made_up, members_of, smallest_singular_value
-from chainrule.constrain.whole import Whole, length
+from chainrule.constrain.whole import Whole, doubled, length
 from chainrule.errors import TrainingError
 from chainrule.graph import flatten, tree_map
 from chainrule.learn import Metric, Objective, Run
@@ -183,12 +191,14 @@ def optimality(
     """
     whole, trained, first = _whole(subject, data, parameters, state, groups)
     by_multipliers = isinstance(subject, Run) and isinstance(subject.method, MinMax)
+    decided = by_multipliers and getattr(subject.method, "rates", "") == "decisions"
     value, gradient = whole.smooth(trained)
     value += whole.rough(trained)
     data_loss, slope = whole.data_loss(trained)
     scale = max(length(slope), LEAST_SHARE * length(whole.data_loss(first)[1]), 1e-300)
     members = [
-        replace(m, what=limit_at(m.what, m.settings, whole, trained, tolerance)) if isinstance(m.what, Limit)
+        replace(m, what=limit_at(m.what, m.settings, whole, trained, tolerance, decided))
+        if isinstance(m.what, Limit)
         else replace(m, active=tolerance if by_multipliers else None)
         for m in members_of(whole.objective, whole.settings)
     ]  # fmt: skip
@@ -196,7 +206,7 @@ def optimality(
     primal = {t: _distance(m, trained) for m, t in zip(members, titles, strict=True) if m.is_set}
     allowed = tolerance * (1.0 + length(trained)) if by_multipliers else _allowed(subject, trained)
     feasible = all(
-        primal[t] <= (m.what.active if isinstance(m.what, LimitAt) else allowed)
+        primal[t] <= (m.what.allowed if isinstance(m.what, LimitAt) else allowed)
         for m, t in zip(members, titles, strict=True) if m.is_set
     )  # fmt: skip
     notes: list[str] = []
@@ -217,10 +227,13 @@ def optimality(
         stationarity /= scale
         notes.append("a set has no normal_cone, so its multipliers are not known")
     counted = values_of(whole.objective, *_point(whole, trained), whole.rows)
-    notes += [
-        f"the level speaks of the smooth form of {v.limit}; by decisions it does not hold"
-        for v in counted if not v.holds and v.smooth != v.value
-    ]  # fmt: skip
+    notes += said_of_rates(counted, decided)
+    if isinstance(subject, Run):
+        notes += said_of_validation(subject)
+        if not feasible and by_multipliers:
+            notes += said_of_infeasible(subject)
+        if not feasible and subject.unconverged:
+            notes.append("the projection on all sets at once did not converge: they may have no point in common")
     is_convex, because = why_convex(whole.objective, convex)
     gap = Gap(float("inf"), "it was not asked")
     stationary = stationarity <= tolerance and complementarity <= tolerance
@@ -267,10 +280,6 @@ def _strengths(whole: Whole) -> dict[str, float]:
     return found
 
 
-def _doubled(tree: Any) -> Any:
-    return tree_map(lambda v: np.asarray(v, np.float64) if np.asarray(v).dtype.kind == "f" else np.asarray(v), tree)
-
-
 def _point(whole: Whole, trained: Any) -> tuple[Any, Any, Any]:
     return whole.treatment.merged(whole.start, trained), whole.state, whole.settings
 
@@ -309,8 +318,8 @@ def _whole(
         for i, m in enumerate(objective.subject_to, 1) if isinstance(m, Limit)
         for k, v in m.settings().items() if k.startswith("share")
     }  # fmt: skip
-    parameters, state, first = _doubled(parameters), _doubled(state), _doubled(first)
-    whole = Whole(objective, parameters, state, settings, {k: _doubled(v) for k, v in rows.items()}, treatment)
+    parameters, state, first = doubled(parameters), doubled(state), doubled(first)
+    whole = Whole(objective, parameters, state, settings, {k: doubled(v) for k, v in rows.items()}, treatment)
     return whole, treatment.trained(parameters), treatment.trained(first)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ from chainrule.constrain.sets import Array, PerSet, VectorSet
 from chainrule.constrain.solving import root_of
 from chainrule.constrain.vectors import TINY, Arrays, largest, length_of, rounding, threshold, total
 from chainrule.errors import TrainingError
+from chainrule.nn.setting import Range, Setting
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,9 @@ class Box(VectorSet):
         return f"{type(self).__name__}({self.low}, {self.high}{more})"
 
     def settings(self) -> dict[str, float]:
-        return {k: float(v) for k, v in (("low", self.low), ("high", self.high)) if v is not None}
+        lowest, highest = -inf if self.low is None else self.low, inf if self.high is None else self.high
+        found = {} if self.low is None else {"low": Setting(self.low, Range(high=highest))}
+        return found | ({} if self.high is None else {"high": Setting(self.high, Range(low=lowest))})
 
     def nearest(self, v: Arrays, s: Arrays | None, axes: Axes, numbers: Mapping[str, Any]) -> tuple[Arrays, Any]:
         low, high = numbers.get("low"), numbers.get("high")
@@ -180,7 +183,7 @@ class Cardinality(PerSet):
             raise TrainingError(f"Cardinality: count is {self.count!r}; it must be a whole number of at least 1")
 
     def nearest(self, v: Arrays, s: Arrays | None, axes: Axes, numbers: Mapping[str, Any]) -> tuple[Arrays, Any]:
-        count = numbers["count"]
+        count = ops.floor(numbers["count"])  # a setting is a number: at most 2.5 are at most 2
         worth = [-(a * a) if s is None else -(a * a / (s[i] + TINY)) for i, a in enumerate(v)]
         if axes is None:
             flat = (

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
-from warnings import catch_warnings
 
 import numpy as np
 
-from chainrule.constrain.accelerated import AcceleratedProjection
+from chainrule.constrain.accelerated import AcceleratedProjection, Search
 from chainrule.constrain.balls import GroupL2Ball, L1Ball, L2Ball
 from chainrule.constrain.claims import Optimality, optimality
+from chainrule.constrain.flat import Flat
+from chainrule.constrain.multiplier_search import MultiplierSearch
 from chainrule.constrain.penalties import L1, GroupL2, SquaredL2
-from chainrule.constrain.whole import length
+from chainrule.constrain.stationarity import made_up, members_of
+from chainrule.constrain.whole import Whole, doubled, length
 from chainrule.errors import TrainingError
 from chainrule.graph import tree_map
-from chainrule.learn import Objective, Run, fit
+from chainrule.learn import Objective, Run
 
 HERE, COLD = "the solution", "cold"
-MOST_SEARCHED = 60
-"""So many problems in θ are solved at most to find the λ at which q(λ) is largest."""
+ROUGH = 1e-4
+"""The tolerance of the problems in θ by which λ is found roughly."""
 
 
 @dataclass(frozen=True)
@@ -115,23 +118,33 @@ def compare_forms(
     solver = solver or AcceleratedProjection(1e-7)
     found = optimality(run)
     problem = _Problem.of(run, found, solver)
-    first = run.at(0).parameters
+    solver.require_fit(problem.within)
     forms = []
-    for start, parameters in ((HERE, run.parameters), (COLD, first)) if cold else ((HERE, run.parameters),):
+    for start, trained in ((HERE, problem.here), (COLD, problem.first)) if cold else ((HERE, problem.here),):
         for name, solve in (("hard", problem.hard), ("soft", problem.soft), ("Lagrangian", problem.lagrangian)):
-            forms.append(problem.judged(name, start, *solve(parameters, start), tolerance))
+            forms.append(problem.judged(name, start, solve(trained, start), tolerance))
     return Forms(
         f"min F subject to {problem.ball.formula.split(', ')[0]}", problem.limit, found.data_loss,
-        problem.size(run.parameters), problem.multiplier, found, tuple(forms),
+        problem.size(problem.here), problem.multiplier, found, tuple(forms),
     )  # fmt: skip
 
 
-Solved = tuple[Run, float, str]
+@dataclass(frozen=True)
+class Solved:
+    """A form's point: what is trained, its multiplier, whether its solver converged, and what there is to say."""
+
+    trained: Any
+    multiplier: float
+    converged: bool = True
+    why: str = ""
 
 
 @dataclass
 class _Problem:
-    """A problem in its three forms: F, one R with its ball and its penalty, r, and λ̂."""
+    """A problem in its three forms: F, one R with its ball and its penalty, r, and λ̂.
+
+    λ and r are settings: each form's graphs are traced and compiled once, whatever number they are solved for.
+    """
 
     run: Run
     found: Optimality
@@ -158,7 +171,7 @@ class _Problem:
                 return _Problem(run, found, solver, ball, make, multiplier, radius**2 if _squared(ball) else radius)
         if len(penalties) == 1 and not sets and isinstance(penalties[0], SquaredL2 | L1 | GroupL2):
             (penalty,) = penalties
-            size = float(penalty.size(tree_map(lambda v: np.asarray(v, np.float64), run.parameters)))
+            size = float(penalty.size(doubled(run.parameters)))
             if size > 0.0:
                 strength = float(run.timeline.numbers_at(run.steps)["penalty1.lambda"])
                 ball = replace(penalty, strength=1.0) <= size
@@ -169,68 +182,96 @@ class _Problem:
             "penalty, or one penalty (with R(θ) > 0) and no set: only of these is each form known"
         )
 
-    def size(self, parameters: Any) -> float:
+    def size(self, trained: Any) -> float:
         """Return R(θ)."""
-        return float(self.make(1.0).size(tree_map(lambda v: np.asarray(v, np.float64), parameters)))
+        return float(self.make(1.0).size(self.merged(trained)))
 
-    def solved(self, parameters: Any, **parts: Any) -> Run:
+    def merged(self, trained: Any) -> Any:
+        return self.run.treatment.merged(doubled(self.run.parameters), trained)
+
+    def _whole(self, **parts: Any) -> Whole:
+        """Return F with a set or a penalty, over the run's rows, in float64."""
         run = self.run
         objective = Objective(run.objective.network, run.objective.loss, **parts)
-        data = tuple(run.training[k] for k in ("x", "y", "weight"))
-        with catch_warnings(action="ignore"):  # what there is to say of the network was said when the run was made
-            return fit(
-                objective, data, method=self.solver, parameters=parameters, frozen=sorted(run.treatment.frozen),
-                executor=run.executor.name,
-            )  # fmt: skip
+        given = {k: v for k, v in run.arrays.items() if not k.startswith(("set", "penalty"))}
+        settings = {k: np.asarray(v, np.float64) for k, v in (given | objective.settings()).items()}
+        return Whole(
+            objective, doubled(run.parameters), doubled(run.state), settings, doubled(run.training), run.treatment,
+            run.executor.name,
+        )  # fmt: skip
 
-    def hard(self, parameters: Any, start: str) -> Solved:
-        run = self.solved(parameters, subject_to=[self.ball])
-        return run, next(iter(optimality(run).multipliers.values())), ""
+    @cached_property
+    def within(self) -> Whole:
+        """F subject to R(θ) ≤ r."""
+        return self._whole(subject_to=[self.ball])
 
-    def soft(self, parameters: Any, start: str) -> Solved:
-        return self.solved(parameters, penalty=[self.make(self.multiplier)]), self.multiplier, ""
+    @cached_property
+    def penalized(self) -> Whole:
+        """F + λ R(θ)."""
+        return self._whole(penalty=[self.make(1.0)])
 
-    def lagrangian(self, parameters: Any, start: str) -> Solved:
-        """Return the point at which q is largest: where its slope changes its sign; each θ(λ) starts at the last."""
-        near = 1e-7 * self.limit
-        low, high = 0.0, np.inf
-        first = 1e-2 * max(self.found.scale, 1e-6)
-        strength = self.multiplier if start == HERE else first
-        sizes: dict[float, float] = {}
-        for _ in range(MOST_SEARCHED):
-            run = self.solved(parameters, penalty=[self.make(strength)])
-            parameters, size = run.parameters, self.size(run.parameters)
-            sizes[strength] = size
-            if abs(size - self.limit) <= near or (strength == 0.0 and size <= self.limit):
-                return run, strength, ""
-            low, high = (strength, high) if size > self.limit else (low, strength)
-            if np.isfinite(high) and high - low <= 1e-10 * high:
+    @cached_property
+    def here(self) -> Any:
+        """What is trained, at the run's point."""
+        return self.run.treatment.trained(doubled(self.run.parameters))
+
+    @cached_property
+    def first(self) -> Any:
+        """What is trained, where the run began."""
+        return self.run.treatment.trained(doubled(self.run.at(0).parameters))
+
+    @cached_property
+    def slope_at_first(self) -> float:
+        return length(self.penalized.data_loss(self.first)[1])
+
+    def solved(self, whole: Whole, start: Any, tolerance: float) -> tuple[Any, bool]:
+        """Return a stationary point near to a start, and whether it was reached."""
+        search = Search(Flat(whole), start, self.slope_at_first)
+        while search.steps < self.solver.at_most:
+            search.advance()
+            if search.converged(tolerance) or search.stalled or not np.isfinite(search.value):
                 break
-            if np.isinf(high):
-                strength = max(4.0 * strength, first)
-            elif low not in sizes:  # no λ has been too small yet: 0 is the last that is tried
-                strength = 0.25 * high if high > 1e-2 * first else 0.0
-            else:  # where the line through both sizes meets r, but not too near to either
-                share = (sizes[low] - self.limit) / (sizes[low] - sizes[high])
-                strength = low + float(np.clip(share, 0.05, 0.95)) * (high - low)
-        if low in sizes and high in sizes and sizes[low] - sizes[high] > 1e-3 * self.limit:
-            return run, strength, (
-                f"no λ reaches r: at λ = {strength:.6g}, R(θ(λ)) jumps from {sizes[low]:.4g} to {sizes[high]:.4g}"
-            )  # fmt: skip
-        return run, strength, ""
+        return search.parameters, search.converged(tolerance)
 
-    def judged(self, name: str, start: str, run: Run, multiplier: float, why: str, tolerance: float) -> Form:
+    def hard(self, start: Any, name: str) -> Solved:
+        trained, converged = self.solved(self.within, start, self.solver.tolerance)
+        whole = self.within
+        (member,) = members_of(whole.objective, whole.settings)
+        split = made_up([member], trained, whole.smooth(trained)[1])
+        return Solved(trained, next(iter(split.parts[0].multipliers.values())), converged)
+
+    def soft(self, start: Any, name: str, multiplier: float | None = None, tolerance: float | None = None) -> Solved:
+        chosen = self.multiplier if multiplier is None else multiplier
+        whole = self.penalized.with_settings(**{"penalty1.lambda": np.float64(chosen)})
+        trained, converged = self.solved(whole, start, tolerance or self.solver.tolerance)
+        return Solved(trained, chosen, converged)
+
+    def lagrangian(self, start: Any, name: str) -> Solved:
+        """Return the point at which q is largest: where its slope R(θ(λ)) − r changes its sign.
+
+        Each θ(λ) starts at the last one. λ is found roughly by rough ones first, and then by exact ones.
+        """
+        first = 1e-2 * max(self.found.scale, 1e-6)
+        at = self.multiplier if name == HERE and self.multiplier > 0.0 else first
+        exact = self.solver.tolerance
+        solved = Solved(start, at)
+        search = MultiplierSearch(self.limit, at, least=1e-2 * first)
+        for accuracy, near, apart in ((max(ROUGH, exact), 10.0 * ROUGH, 1e-3), (exact, 10.0 * exact, 1e-5)):
+            search = search.again(near, apart)
+            while not search.ended:
+                solved = self.soft(solved.trained, name, search.at, accuracy)
+                search.saw(self.size(solved.trained))
+        return replace(solved, why=search.jump)
+
+    def judged(self, name: str, start: str, solved: Solved, tolerance: float) -> Form:
         """Return a form with whether it agrees with the run, and why not."""
-        loss = optimality(Objective(run.objective.network, run.objective.loss), self._data(), parameters=run.parameters)
-        size = self.size(run.parameters)
-        value, here, there = loss.value, self.found.data_loss, self.size(self.run.parameters)
+        value, size = self.penalized.data_loss(solved.trained)[0], self.size(solved.trained)
+        here, there = self.found.data_loss, self.size(self.here)
         alike = abs(value - here) <= tolerance * abs(here) and abs(size - there) <= tolerance * max(there, 1e-300)
-        apart = length(tree_map(np.subtract, run.parameters, self.run.parameters)) / max(
-            length(self.run.parameters), 1e-300
-        )
-        if not alike and not why:
-            why = self._reason(start, value, here, run.status == "done")
-        return Form(name, start, value, size, multiplier, apart, alike, "" if alike else why)
+        mine = doubled(self.run.parameters)
+        apart = length(tree_map(np.subtract, self.merged(solved.trained), mine)) / max(length(mine), 1e-300)
+        why = solved.why or self._reason(start, value, here, solved.converged)
+        return Form(name, start, value, size, solved.multiplier, apart, alike, "" if alike else why)
 
     def _reason(self, start: str, value: float, here: float, converged: bool) -> str:
         if not converged:
@@ -241,9 +282,6 @@ class _Problem:
             return "the problem is convex: the run's point is not its minimum"
         lower = "lower" if value < here else "higher"
         return f"another point, {lower} in F: the problem is not convex, and the forms agree locally alone"
-
-    def _data(self) -> Any:
-        return tuple(self.run.training[k] for k in ("x", "y", "weight"))
 
 
 def _squared(ball: Any) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from chainrule import ops
 from chainrule.constrain.inequalities import Values
 from chainrule.constrain.multipliers import MinMaxMethod, raised
 from chainrule.errors import TrainingError
+from chainrule.nn.setting import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Setting
 from chainrule.ops import where
 
 ENOUGH = 0.9
@@ -31,10 +32,18 @@ class Lagrangian(MinMaxMethod):
     such as ``mean_loss(group="a") <= 0.3``. R of an L1 or a group ball is not smooth: λ̃R enters by its proximal step.
     The point that training is at may violate a limit; at the end it holds as far as training has converged.
 
+    A limit on rates has two forms: decisions are what it means, and have no slope; their smooth form has one, and is
+    another number. By ``rates="decisions"`` λ rises as long as the decisions violate the limit, whatever the smooth
+    form says: the point that training settles at is stationary for the smooth limit that has been moved by the
+    difference of the two there (Cotter, Jiang and Sridharan 2019, "proxy constraints"). Decisions are counted, so that
+    the rate cannot come to rest at its limit: λ aims inside by what one row's decision changes it.
+
     Args:
         dual_learning_rate: η_λ, a setting: ``"dual.learning_rate"``.
         damping: κ ≥ 0, a setting: ``"dual.damping"``. Above 0 the multiplier is under proportional-integral control: it
             answers a violation at once, and does not swing about its value. 0 is the plain method.
+        rates: what λ answers to where a limit is on rates: their ``"smooth"`` form, or the ``"decisions"``, counted in
+            every step. Gradients are those of the smooth form either way.
 
     A nonconvex problem may have a duality gap: then no λ makes the solution a minimum of the Lagrangian, and the plain
     method does not settle; ``AugmentedLagrangian`` reaches it. ``cr.optimality`` says which it was.
@@ -52,14 +61,19 @@ class Lagrangian(MinMaxMethod):
 
     dual_learning_rate: float = 0.01
     damping: float = 0.0
+    rates: Literal["smooth", "decisions"] = "smooth"
 
     def __post_init__(self) -> None:
         _require("Lagrangian", "dual_learning_rate", self.dual_learning_rate, 0.0, strict=True)
         _require("Lagrangian", "damping", self.damping, 0.0)
+        self.require_rates()
 
     def settings(self) -> dict[str, float]:
         """Return η_λ and κ by their names."""
-        return {"dual.learning_rate": float(self.dual_learning_rate), "dual.damping": float(self.damping)}
+        return {
+            "dual.learning_rate": Setting(self.dual_learning_rate, POSITIVE),
+            "dual.damping": Setting(self.damping, NOT_NEGATIVE),
+        }
 
     def first(self, zeros: Values) -> dict[str, Any]:
         """Return what is carried for a limit beside λ: nothing."""
@@ -85,11 +99,13 @@ class AugmentedLagrangian(MinMaxMethod):
     2/(curvature of F + ρ‖∇g‖²): where ρ grows too far for η, the run ends as non-finite or swings.
 
     Args:
-        penalty: the first ρ. A setting: ``"dual.penalty"``.
+        penalty: the first ρ. A setting: ``"dual.penalty"``. Choose it by the units of g: ρ‖∇g‖² about as large as the
+            curvature of F. For ``L2Ball(r)`` it is 4ρr², which is 80 for ρ = 1 and r² = 20: then 0.01 is right, not 1.
         growth: what ρ is multiplied with where the violation does not fall; at least 1. ``"dual.growth"``.
         most: ρ grows to at most so many times ``penalty``. ``"dual.most"``.
         every: so many steps of θ between two of λ. ``"dual.every"``.
         tolerance: a violation that ρ does not grow for, in the units of g. ``"dual.tolerance"``.
+        rates: ``"smooth"`` or ``"decisions"``, as of ``Lagrangian``.
 
     The limits are those of ``Lagrangian``. With batches, λ̃ and ∇g are of one batch, and so is their noise: the mean of
     λ̃∇g is not that of all rows. Use larger batches, or ``batch_size="all"``; ``Lagrangian(damping=0)`` has no such
@@ -112,6 +128,7 @@ class AugmentedLagrangian(MinMaxMethod):
     most: float = 10.0
     every: int = 20
     tolerance: float = 1e-4
+    rates: Literal["smooth", "decisions"] = "smooth"
 
     def __post_init__(self) -> None:
         name = "AugmentedLagrangian"
@@ -119,13 +136,14 @@ class AugmentedLagrangian(MinMaxMethod):
         _require(name, "growth", self.growth, 1.0)
         _require(name, "most", self.most, 1.0)
         _require(name, "tolerance", self.tolerance, 0.0)
+        self.require_rates()
         if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
             raise TrainingError(f"{name}: every is {self.every!r}; it must be a whole number of at least 1")
 
     def settings(self) -> dict[str, float]:
         """Return the method's numbers by their names."""
-        names = ("penalty", "growth", "most", "every", "tolerance")
-        return {f"dual.{name}": float(getattr(self, name)) for name in names}
+        ranges = {"growth": AT_LEAST_ONE, "most": AT_LEAST_ONE, "every": AT_LEAST_ONE, "tolerance": NOT_NEGATIVE}
+        return {f"dual.{k}": Setting(getattr(self, k), within) for k, within in {"penalty": POSITIVE, **ranges}.items()}
 
     def first(self, zeros: Values) -> dict[str, Any]:
         """Return what is carried for a limit beside λ: what ρ has grown by, and Σ g and the steps since λ moved."""

@@ -11,18 +11,19 @@ import numpy as np
 
 from chainrule.constrain.terms import MeanLoss, Own, Rate, Term
 from chainrule.errors import TrainingError
+from chainrule.nn.setting import Range, Setting
 
 
 @dataclass(frozen=True)
 class Expression:
     """Σ factor · term + constant: sums, differences and multiples of means over rows."""
 
-    parts: tuple[tuple[float, Term], ...]
+    terms: tuple[tuple[float, Term], ...]
     constant: float = 0.0
 
     def __add__(self, other: Expression | float) -> Expression:
         if isinstance(other, Expression):
-            return Expression((*self.parts, *other.parts), self.constant + other.constant)
+            return Expression((*self.terms, *other.terms), self.constant + other.constant)
         return replace(self, constant=self.constant + _number(other, "a sum"))
 
     def __radd__(self, other: float) -> Expression:
@@ -30,7 +31,7 @@ class Expression:
 
     def __mul__(self, factor: float) -> Expression:
         factor = _number(factor, "a multiple")
-        return Expression(tuple((factor * f, term) for f, term in self.parts), factor * self.constant)
+        return Expression(tuple((factor * f, term) for f, term in self.terms), factor * self.constant)
 
     def __rmul__(self, factor: float) -> Expression:
         return self * factor
@@ -50,15 +51,28 @@ class Expression:
     def __abs__(self) -> Magnitude:
         return Magnitude(self)
 
-    def __le__(self, limit: float) -> Limit:
-        return Limit(self, _number(limit, "<=") - self.constant, "<=")
+    def __le__(self, limit: Expression | float) -> Limit:
+        if isinstance(limit, Expression):
+            return self - limit <= 0.0
+        return Limit(replace(self, constant=0.0), _number(limit, "<=") - self.constant, "<=")
 
-    def __ge__(self, limit: float) -> Limit:
-        return Limit(self, _number(limit, ">=") - self.constant, ">=")
+    def __ge__(self, limit: Expression | float) -> Limit:
+        if isinstance(limit, Expression):
+            return self - limit >= 0.0
+        return Limit(replace(self, constant=0.0), _number(limit, ">=") - self.constant, ">=")
+
+    @property
+    def project(self) -> NoReturn:
+        """Refuse to be a member of ``subject_to``: a number is no limit."""
+        raise TrainingError(
+            f"{self} is a number, and no limit on one.\n"
+            f"  wrong:  subject_to=[{self}]\n"
+            f"  right:  subject_to=[{self} <= 0.1]"
+        )
 
     def __str__(self) -> str:
         text = ""
-        for factor, term in self.parts:
+        for factor, term in self.terms:
             sign = ("-" if factor < 0 else "") if not text else (" - " if factor < 0 else " + ")
             text += sign + (f"{term}" if abs(factor) == 1.0 else f"{abs(factor):g} * {term}")
         return text or "0"
@@ -92,6 +106,8 @@ class Limit:
     side: Literal["<=", ">=", "abs"]
     shares: tuple[float | None, ...] = ()
     middle: float = 0.0
+    jump: float = 0.0
+    """By how much one row's decision can change the expression, over the rows that ``fit`` was given."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -106,24 +122,32 @@ class Limit:
     @property
     def convex(self) -> bool:
         """Is it a sum of mean losses from above? A difference is not convex, even for a linear network."""
-        return self.side == "<=" and all(isinstance(t, MeanLoss) and f >= 0.0 for f, t in self.expression.parts)
+        return self.side == "<=" and all(isinstance(t, MeanLoss) and f >= 0.0 for f, t in self.expression.terms)
 
     def settings(self) -> dict[str, float]:
-        """Return the right side, and how much of the data each group is, which ``fit`` finds out."""
+        """Return the right side, and how much of the data each group and a decision is, which ``fit`` finds out."""
         found = {"limit": self.at_most} | ({"middle": self.middle} if self.middle else {})
-        return found | {f"share{i}": s for i, s in enumerate(self.shares, 1) if s is not None}
+        of_rows = {f"share{i}": s for i, s in enumerate(self.shares, 1) if s is not None}
+        of_rows |= {"jump": self.jump} if self.jump else {}
+        return found | {k: Setting(v, Range(v, v)) for k, v in of_rows.items()}
 
     def on_rows(self, loss: Any, rows: Mapping[str, Any]) -> Limit:
         """Return it with each group's share of these rows."""
-        for _, term in self.expression.parts:
+        for _, term in self.expression.terms:
             term.check(loss, rows)
-        return replace(self, shares=tuple(term.share(rows) for _, term in self.expression.parts))
+        jump = sum(abs(factor) * term.worth(rows) for factor, term in self.expression.terms if not term.smooth)
+        return replace(self, shares=tuple(term.share(rows) for _, term in self.expression.terms), jump=float(jump))
 
-    def total(self, view: Any, loss: Any, settings: Mapping[str, Any]) -> Any:
-        """Return the sum over a batch whose mean over rows is the expression's value."""
+    @property
+    def has_rates(self) -> bool:
+        """Is there a rate in it, whose smooth form is another number than the share of decisions?"""
+        return not all(term.smooth for _, term in self.expression.terms)
+
+    def total(self, view: Any, loss: Any, settings: Mapping[str, Any], decided: bool = False) -> Any:
+        """Return the sum over a batch whose mean over rows is the expression's value, by decisions or smooth."""
         found: Any = None
-        for i, (factor, term) in enumerate(self.expression.parts, 1):
-            part = factor * term.total(view, loss, settings.get(f"share{i}"))
+        for i, (factor, term) in enumerate(self.expression.terms, 1):
+            part = factor * term.total(view, loss, settings.get(f"share{i}"), decided)
             found = part if found is None else found + part
         return found
 
@@ -139,6 +163,19 @@ class Limit:
             "  right:  rate >= 0.1, rate <= 0.2; or, about a middle, abs(rate - 0.15) <= 0.05"
         )
 
+    def contradicts(self, other: Limit) -> bool:
+        """Do both limit the same expression, to two ranges that have no number in common?"""
+        if self.expression.terms != other.expression.terms:
+            return False
+        (low, high), (least, most) = self._range, other._range
+        return low > most or least > high
+
+    @property
+    def _range(self) -> tuple[float, float]:
+        if self.side == "abs":
+            return self.middle - self.at_most, self.middle + self.at_most
+        return (-np.inf, self.at_most) if self.side == "<=" else (self.at_most, np.inf)
+
     def project(self, parameters: Any, metric: Any, settings: Any) -> NoReturn:
         raise TrainingError(
             f"{self} is a limit on a function of the outputs: no projection keeps it.\n"
@@ -152,7 +189,7 @@ class Limit:
     def describe(self) -> list[str]:
         """Return the lines that say what it means."""
         lines = ["held by multipliers λ ≥ 0: method=cr.constrain.Lagrangian() or AugmentedLagrangian()"]
-        if any(isinstance(t, Rate) for _, t in self.expression.parts):
+        if self.has_rates:
             lines.append("rates are smooth in training, σ(sharpness · margin); reports count decisions")
         return lines
 

@@ -172,3 +172,68 @@ class NuclearBall(_MatrixSet):
             lambda t: along - count * t + float(np.sum(np.maximum(rest - t, 0.0))), max(abs(along), float(rest[0]))
         )
         return multiplier * (u @ v) + (a * np.minimum(rest, multiplier)) @ b, multiplier
+
+
+@dataclass(frozen=True)
+class OrthogonalColumns(_MatrixSet):
+    """The weights with columns of length 1 that are at right angles, each by itself. This set is *not convex*.
+
+    {W: WᵀW = I}, W [in, out] with in ≥ out: the nearest point to V = U S Aᵀ is the polar factor UAᵀ, all of whose
+    singular values are 1 (Fan and Hoffman 1955); where V has a singular value of 0 several are equally near. Such a
+    layer neither stretches nor shrinks a gradient in the space of its columns. Euclidean metric, so SGD. Projected
+    steps come to a point that no small step on the set improves, in one of its pieces: ``cr.optimality`` never says
+    more than ε-KKT of it. Normals at W are WΛ with Λ symmetric, of any sign; reported is the length of Λ.
+
+    >>> import numpy as np
+    >>> nearest, _ = OrthogonalColumns().covering({"w": None}).project({"w": np.diag([3.0, -0.5])})
+    >>> nearest["w"].round(12).tolist()
+    [[1.0, 0.0], [0.0, -1.0]]
+    """
+
+    convex: ClassVar[bool] = False
+    numbers: ClassVar[tuple[str, ...]] = ()
+    limit: ClassVar[str] = "WᵀW = I, each weight W (not convex)"
+    multiplier_of: ClassVar[str] = "WᵀW − I: the length of the symmetric Λ"
+
+    def __str__(self) -> str:
+        return f"OrthogonalColumns({'' if self.parameters == 'weights' else f'parameters={self.parameters!r}'})"
+
+    @property
+    def bundles(self) -> list[Bundle]:
+        found = super().bundles
+        for name, shape in self._cover().shapes.items():
+            self._require_tall(name, shape)
+        return found
+
+    def _require_tall(self, name: str, shape: Any) -> None:
+        if shape[0] < shape[1]:
+            raise TrainingError(
+                f"{self}: {name} has the shape {list(shape)}: of {shape[1]} columns in a space of {shape[0]} no more "
+                f"than {shape[0]} are at right angles. Choose weights [in, out] with in ≥ out: parameters=[…]"
+            )
+
+    def nearest(self, v: Arrays, s: Arrays | None, axes: Axes, numbers: Mapping[str, Any]) -> tuple[Arrays, Any]:
+        (a,) = v
+        if len(a.shape) != 2:
+            raise TrainingError(f"{self}: a parameter has the shape {list(a.shape)}; it is for matrices [in, out]")
+        self._require_tall("a parameter", a.shape)
+        left, _, right = ops.svd(a)
+        off = ops.max_(ops.absolute(ops.matmul(a.T, a) - np.eye(a.shape[1], dtype=a.dtype)))
+        return [ops.where(off <= 8.0 * rounding(v, None), a, ops.matmul(left, right))], YES
+
+    def support(self, direction: Any, settings: Mapping[str, Any] | None = None) -> float:
+        leaves = named_leaves(direction)
+        return sum(float(np.sum(np.linalg.svd(np.asarray(leaves[n]), compute_uv=False))) for n in self.covered)
+
+    def normal_cone(
+        self, parameters: Any, direction: Any, settings: Mapping[str, Any] | None = None, active: float = ACTIVE
+    ) -> NormalCone:
+        points, directions = named_leaves(parameters), named_leaves(direction)
+        nearest, multipliers, values = {}, {}, {}
+        for n in self.covered:
+            w, d = np.asarray(points[n], np.float64), np.asarray(directions[n], np.float64)
+            inner = w.T @ d
+            symmetric = 0.5 * (inner + inner.T)
+            nearest[n], multipliers[n] = w @ symmetric, float(np.linalg.norm(symmetric))
+            values[n] = float(np.max(np.abs(w.T @ w - np.eye(w.shape[1]))))
+        return NormalCone(nearest, multipliers, values)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -32,6 +32,8 @@ WINDOW = "dual.window"
 
 class Ascent(Protocol):
     """How a method's multipliers move: its numbers, what it carries for each limit, and one step."""
+
+    rates: Literal["smooth", "decisions"]
 
     def settings(self) -> dict[str, float]: ...
 
@@ -73,18 +75,21 @@ class Held:
         numbers = {k: np.asarray(v, self.dtype) for k, v in limit.what.settings().items()}
         return [np.shape(v) for v in limit.values(trained, None, numbers)]
 
-    def measured(self, view: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def measured(self, view: Any, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         found = {}
         for limit in self.limits:
             if limit.on_outputs:
                 self._refuse_part_of_rows(limit, view)
-                found[limit.title] = limit.what.total(view, self.loss, part(settings, limit.title))
+                numbers = part(settings, limit.title)
+                found[limit.title] = {"value": limit.what.total(view, self.loss, numbers)}
+                if self.ascent.rates == "decisions" and limit.what.has_rates:
+                    found[limit.title]["decided"] = limit.what.total(view, self.loss, numbers, decided=True)
         return found
 
     def _refuse_part_of_rows(self, limit: Inequality, view: Any) -> None:
         if self.whole:
             return
-        for _, term in limit.what.expression.parts:
+        for _, term in limit.what.expression.terms:
             if isinstance(term, Own) and term.looks_at_rows(view, self.loss):
                 raise TrainingError(
                     f"{term} returns one number that depends on the rows: that of a batch is not that of all rows.\n"
@@ -102,7 +107,11 @@ class Held:
         for limit in self.limits:
             own, numbers = carried[limit.title], part(settings, limit.title)
             measured = sums["limits"][limit.title] if limit.on_outputs else None
-            values = limit.values(trained, None if measured is None else measured["value"] * share, numbers)
+            seen = None if measured is None else measured.get("decided", measured["value"]) * share
+            values = limit.values(trained, seen, numbers)
+            total = [where(over, g, t + g) for t, g in zip(own["sum"], values, strict=True)]
+            if measured is not None and "decided" in measured:  # a count has no value between: aim inside by one row
+                values = [g + numbers["jump"] for g in values]
             kappa = self.ascent.damping_of(own, settings)
             weights = [raised(m, kappa * g) for m, g in zip(own["multiplier"], values, strict=True)]
             if measured is not None:
@@ -113,7 +122,6 @@ class Held:
             else:
                 more = gradient_of(limit.weighted(weights, trained, numbers), trained)
                 gradient = tree_map(lambda g, m: g + m, gradient, more)
-            total = [where(over, g, t + g) for t, g in zip(own["sum"], values, strict=True)]
             after[limit.title] = {"sum": total, **self.ascent.risen(own, values, settings)}
         held, numbers = self._left(objective, penalties, settings)
         return Weighed(gradient, held, numbers, after)
@@ -168,6 +176,12 @@ def raised(multiplier: Any, by: Any) -> Any:
 class MinMaxMethod:
     """What the methods of min and max have in common: which limits they hold, and how they are bound to a problem."""
 
+    def require_rates(self) -> None:
+        """Raise TrainingError where what λ answers to is not one of the two."""
+        rates = getattr(self, "rates", None)
+        if rates not in ("smooth", "decisions"):
+            raise TrainingError(f"{type(self).__name__}: rates is {rates!r:.60}; it is 'smooth' or 'decisions'")
+
     def bind(self, objective: Objective, rows: Mapping[str, Any], steps_per_epoch: int, whole: bool) -> Any:
         """Return the objective with its limits over these rows, its multipliers, and notes."""
         name = type(self).__name__
@@ -178,9 +192,17 @@ class MinMaxMethod:
                 f"{name}: the objective has no constraint that multipliers can hold. Give it one: "
                 "cr.Objective(network, loss, subject_to=[cr.constrain.L2Ball(4.0)])"
             )
+        _refuse_contradictions([m for m in members if isinstance(m, Limit)])
         held = {q.number for q in limits}
         others = [str(m) for i, m in enumerate(members, 1) if i not in held]
         notes = [f"{', '.join(others)}: kept by projection, not by {name}"] if others else []
         bound = Objective(objective.network, objective.loss, objective.penalty, members)
         ascent: Any = self
         return bound, Held(ascent, tuple(limits), bound.loss, rows["x"].dtype, steps_per_epoch, whole), notes
+
+
+def _refuse_contradictions(limits: Sequence[Limit]) -> None:
+    for i, one in enumerate(limits):
+        for other in limits[:i]:
+            if one.contradicts(other):
+                raise TrainingError(f"{other} and {one} contradict each other: no number satisfies both")

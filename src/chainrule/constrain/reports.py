@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.constrain.limits import Limit
+from chainrule.constrain.whole import doubled
 from chainrule.errors import TrainingError
 from chainrule.execute import REFERENCE
-from chainrule.graph import flatten, make_graph, tree_map
+from chainrule.graph import flatten, make_graph
 from chainrule.learn import Run
 from chainrule.learn.data import make_rows, normalized
 from chainrule.learn.groups import PREFIX, group_columns
@@ -106,10 +107,50 @@ def held_out_values(run: Run, parameters: Any, state: Any, settings: Any) -> lis
     if run.validation is None:
         return []
     rows = {**run.validation, **run.validation_groups}
-    needed = {t.group for m in run.objective.subject_to if isinstance(m, Limit) for _, t in m.expression.parts}
-    if any(group is not None and PREFIX + group not in rows for group in needed):
+    known = [m for m in run.objective.subject_to if isinstance(m, Limit) and not undefined_on(m, rows)]
+    if not known:
         return []
-    return values_of(run.objective, parameters, state, settings, rows)
+    view = viewed(run.objective, parameters, state, settings, rows)
+    return [_value(limit, view, run.objective.loss) for limit in known]
+
+
+def undefined_on(limit: Limit, rows: Mapping[str, Array]) -> str:
+    """Return why a limit's expression has no value over rows: the first mean that is over none of them; or ''."""
+    for _, term in limit.expression.terms:
+        if term.group is not None and PREFIX + term.group not in rows:
+            return f"the group {term.group!r} is not known there"
+        mask = term.mask(rows)
+        if mask is not None and not np.any(np.asarray(mask) * rows["weight"]):
+            return f"no row there is one that {term} is the mean over"
+    return ""
+
+
+def said_of_validation(run: Run) -> list[str]:
+    """Return which limits have no value over a run's validation rows, though their groups were given, and why."""
+    if run.validation is None or not run.validation_groups:
+        return []
+    rows = {**run.validation, **run.validation_groups}
+    limits = [m for m in run.objective.subject_to if isinstance(m, Limit)]
+    return [f"held out, {limit} has no value: {why}" for limit in limits if (why := undefined_on(limit, rows))]
+
+
+def said_of_infeasible(run: Run) -> list[str]:
+    """Return what speaks for limits that no parameters meet: multipliers that rise, and violations that stay."""
+    if len(run.history) < 10:
+        return []
+    before, last = run.history[-1 - len(run.history) // 10], run.history[-1]
+    stay = [
+        name for name in (k.removesuffix(".multiplier") for k in last if k.endswith(".multiplier") and k in before)
+        if last[f"{name}.multiplier"] > 1.01 * before[f"{name}.multiplier"] > 0.0
+        and last[f"{name}.value"] > 0.9 * before[f"{name}.value"] > 0.0
+    ]  # fmt: skip
+    if not stay:
+        return []
+    which = ", ".join(stay)
+    return [
+        f"λ of {which} rises and the violation does not fall: the limits may contradict each other, or no parameters "
+        "of this network meet them; nothing shows that they can be met"
+    ]
 
 
 def history_of(run: Run) -> tuple[str, ...]:
@@ -127,31 +168,42 @@ def history_of(run: Run) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def said_of_rates(counted: list[LimitValue], decided: bool) -> list[str]:
+    """Return what the level does not say of limits on rates, whose smooth form is another number than decisions."""
+    apart = [v for v in counted if v.limit.has_rates]
+    if decided:
+        return [
+            f"g of {v.limit} counts decisions, and ∇g is that of its smooth form: stationary is meant for the problem "
+            f"whose smooth form has the limit {v.limit.at_most:g} {'-' if v.value > v.smooth else '+'} "
+            f"{abs(v.value - v.smooth):.3g}"
+            for v in apart
+        ]
+    return [
+        f"the level speaks of the smooth form of {v.limit}; by decisions it does not hold"
+        for v in apart if not v.holds
+    ]  # fmt: skip
+
+
 def viewed(objective: Any, parameters: Any, state: Any, settings: Any, rows: Mapping[str, Array]) -> View:
     """Return the outputs and the losses of rows, as one predicts, in float64."""
-    doubled = [tree_map(_double, tree) for tree in (parameters, state, dict(settings), dict(rows))]
-    rows = doubled[3]
+    given = [doubled(tree) for tree in (parameters, state, dict(settings), dict(rows))]
+    rows = given[3]
 
     def outputs(parameters: Any, state: Any, settings: Any, x: Any, y: Any) -> Any:
         found = objective.network.forward(Scope(parameters, state=state, settings=settings), x)
         return found, objective.loss.rows(y, found)
 
-    types = [types_of(tree) for tree in doubled[:3]] + [rows_type(rows[k]) for k in ("x", "y")]
+    types = [types_of(tree) for tree in given[:3]] + [rows_type(rows[k]) for k in ("x", "y")]
     graph = make_graph(outputs, *types)
-    leaves = flatten((*doubled[:3], rows["x"], rows["y"]))[0]
+    leaves = flatten((*given[:3], rows["x"], rows["y"]))[0]
     found, losses = REFERENCE.run(graph, leaves, len(rows["x"]))
-    return View(doubled[0], found, losses, rows)
-
-
-def _double(leaf: Any) -> Any:
-    array = np.asarray(leaf)
-    return array.astype(np.float64) if array.dtype.kind == "f" else array
+    return View(given[0], found, losses, rows)
 
 
 def _value(limit: Limit, view: View, loss: Any) -> LimitValue:
     means, pieces, smooth, spread = [], [], 0.0, True
     weight = view.batch["weight"]
-    for factor, term in limit.expression.parts:
+    for factor, term in limit.expression.terms:
         q, seen = np.asarray(term.truth(view, loss)), np.asarray(term.numbers(view, loss))
         if q.ndim == 0:
             means.append(factor * float(q))

@@ -18,6 +18,7 @@ from chainrule.constrain.selection import Axes, Bundle, Chooser, Per, named_leav
 from chainrule.constrain.vectors import Arrays
 from chainrule.errors import TrainingError
 from chainrule.learn.optimizers import Metric
+from chainrule.nn.setting import POSITIVE, Setting
 
 Array = np.ndarray[Any, Any]
 Vector = list[Array]
@@ -80,7 +81,7 @@ class VectorSet(Chooser):
 
     def settings(self) -> dict[str, float]:
         """Return the numbers that another run may have others of, without another program."""
-        return {name: getattr(self, name) for name in self.numbers}
+        return {name: Setting(getattr(self, name), POSITIVE) for name in self.numbers}
 
     # The projection.
 

@@ -70,9 +70,18 @@ class Term:
             raise TrainingError(f"{self}: no training row that counts is one of those that it is the mean over")
         return found
 
-    def total(self, view: Any, loss: Any, share: Any) -> Any:
-        """Return Σ wᵢ qᵢ / share over a batch: what adds up from tile to tile. Of one number of all, count times it."""
-        q = self.numbers(view, loss)
+    def worth(self, rows: Mapping[str, Array]) -> float:
+        """Return what of its mean the row with the largest weight is."""
+        mask = self.mask(rows)
+        weights = np.asarray(rows["weight"] if mask is None else mask * rows["weight"], np.float64)
+        return float(np.max(weights) / np.sum(weights))
+
+    def total(self, view: Any, loss: Any, share: Any, decided: bool = False) -> Any:
+        """Return Σ wᵢ qᵢ / share over a batch: what adds up from tile to tile. Of one number of all, count times it.
+
+        q is what training descends on; where the mean is ``decided``, what is reported.
+        """
+        q = self.truth(view, loss) if decided else self.numbers(view, loss)
         weight = view.batch["weight"]
         if q.ndim == 0:
             return q * ops.extent(weight, axis=0)

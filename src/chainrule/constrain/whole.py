@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -44,6 +45,15 @@ class Whole:
         self.objective, self.treatment, self.rows = objective, treatment, dict(rows)
         self.start, self.state, self.settings = parameters, state, dict(settings)
         self.executor: Any = get_executor(executor)
+        self._held: dict[str, list[Any]] = {}
+
+    def with_settings(self, **numbers: Any) -> Whole:
+        """Return it with other numbers for some settings: its graphs, and so their machine code, stay the same."""
+        _ = self._sums, self._penalties, self._step
+        other = copy(self)
+        other.settings = {**self.settings, **numbers}
+        other._held = {}
+        return other
 
     def _losses(self, trained: Any, everything: Any, state: Any, settings: Any, batch: Any, **more: Any) -> Any:
         parameters = self.treatment.merged(everything, trained)
@@ -105,9 +115,18 @@ class Whole:
         size = types_of(np.zeros((), flatten(self.start)[0][0].dtype))
         return make_graph(step, trained, trained, size, settings)
 
-    def _call(self, graph: Graph, *arguments: Any) -> Any:
+    def _leaves(self, name: str, *arguments: Any) -> list[Any]:
+        """Return the leaves of what stays the same from call to call, found once."""
+        if name not in self._held:
+            self._held[name] = flatten(arguments)[0]
+        return self._held[name]
+
+    def _call(self, graph: Graph, moving: Any, held: list[Any]) -> Any:
         assert graph.gives is not None
-        return unflatten(graph.gives, self.executor.run(graph, flatten(arguments)[0]))
+        return unflatten(graph.gives, self.executor.run(graph, flatten(moving)[0] + held))
+
+    def _penalized(self, trained: Any) -> Any:
+        return self._call(self._penalties, trained, self._leaves("penalties", self.start, self.settings))
 
     def data_loss(self, trained: Any) -> tuple[float, Any]:
         """Return F and its gradient, penalties left out."""
@@ -116,29 +135,37 @@ class Whole:
         for at in range(0, count, TILE):
             batch = {k: v[at : at + TILE] for k, v in self.rows.items()}
             assert self._sums.gives is not None
-            leaves = flatten((trained, self.start, self.state, self.settings, batch))[0]
+            held = self._leaves(f"rows from {at}", self.start, self.state, self.settings, batch)
+            leaves = flatten(trained)[0] + held
             sums = unflatten(self._sums.gives, self.executor.run(self._sums, leaves, len(batch["x"])))
             total = sums if total is None else tree_map(np.add, total, sums)
         return float(total["loss"]) / count, tree_map(lambda g: g / count, total["gradient"])
 
     def smooth(self, trained: Any) -> tuple[float, Any]:
         """Return F plus the smooth penalties, and the gradient."""
-        value, gradient = self.data_loss(trained)
+        return self.with_penalties(trained, *self.data_loss(trained))
+
+    def with_penalties(self, trained: Any, loss: float, slope: Any) -> tuple[float, Any]:
+        """Return F plus the smooth penalties, and the gradient, from F and ∇F."""
         if not self.objective.penalty:
-            return value, gradient
-        found = self._call(self._penalties, trained, self.start, self.settings)
-        return value + float(found["smooth"]), tree_map(np.add, gradient, found["gradient"])
+            return loss, slope
+        found = self._penalized(trained)
+        return loss + float(found["smooth"]), tree_map(np.add, slope, found["gradient"])
+
+    @cached_property
+    def is_rough(self) -> bool:
+        """Is there a penalty that is not smooth?"""
+        return any(isinstance(penalty, Proximal) for penalty in self.objective.penalty)
 
     def rough(self, trained: Any) -> float:
         """Return the penalties that are not smooth."""
-        if not self.objective.penalty:
-            return 0.0
-        return float(self._call(self._penalties, trained, self.start, self.settings)["rough"])
+        return float(self._penalized(trained)["rough"]) if self.is_rough else 0.0
 
     def stepped(self, trained: Any, direction: Any, size: float) -> tuple[Any, bool]:
         """Return Π(θ − size · direction), proximal steps included, and whether that was found."""
         dtype = flatten(self.start)[0][0].dtype
-        after, converged = self._call(self._step, trained, direction, np.asarray(size, dtype), self.settings)
+        moving = trained, direction, np.asarray(size, dtype)
+        after, converged = self._call(self._step, moving, self._leaves("step", self.settings))
         return after, bool(converged)
 
 
@@ -150,3 +177,8 @@ def dot(a: Any, b: Any) -> float:
 def length(a: Any) -> float:
     """Return ‖a‖₂ of nested arrays."""
     return float(np.sqrt(dot(a, a)))
+
+
+def doubled(tree: Any) -> Any:
+    """Return nested arrays with their floating-point numbers in float64."""
+    return tree_map(lambda v: np.asarray(v, np.float64) if np.asarray(v).dtype.kind == "f" else np.asarray(v), tree)

@@ -103,7 +103,7 @@ def build_program(
         if multipliers is None:
             return sums
         limits = multipliers.measured(view, settings)
-        return {**sums, "limits": {k: {"value": v, "gradient": gradient_of(v, trained)} for k, v in limits.items()}}
+        return {**sums, "limits": {k: {**v, "gradient": gradient_of(v["value"], trained)} for k, v in limits.items()}}
 
     def apply(carry: Tree, settings: Tree, sums: Tree) -> Tree:
         if not optimizer.has_steps:

@@ -90,8 +90,11 @@ class Multipliers(Protocol):
         """Return what is carried into the first step: λ = 0 for each limit."""
         ...
 
-    def measured(self, view: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return, of a batch, the sum over rows that each limit on outputs needs, by the limit's title."""
+    def measured(self, view: Any, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Return, of a batch, the sums over rows that each limit on outputs needs, by the limit's title.
+
+        The gradient of its ``"value"`` is added to them.
+        """
         ...
 
     def weighed(self, objective: Any, carried: Any, trained: Any, sums: Any, settings: Mapping[str, Any]) -> Weighed:
