@@ -21,8 +21,10 @@ from chainrule.constrain.matrices import NuclearBall, SpectralBall
 from chainrule.constrain.penalties import L1, GroupL2, Penalties, SquaredL2
 from chainrule.constrain.reports import LimitValue, limit_values
 from chainrule.constrain.sets import NormalCone, VectorSet
+from chainrule.constrain.spelling import KINDS, Kind, penalties_of, sets_of
 
 __all__ = [
+    "KINDS",
     "L1",
     "AcceleratedProjection",
     "AugmentedLagrangian",
@@ -34,6 +36,7 @@ __all__ = [
     "GroupL2",
     "GroupL2Ball",
     "Intersection",
+    "Kind",
     "L1Ball",
     "L2Ball",
     "LInfBall",
@@ -57,6 +60,8 @@ __all__ = [
     "limit_values",
     "mean_loss",
     "optimality",
+    "penalties_of",
     "selection_rate",
+    "sets_of",
     "true_positive_rate",
 ]
