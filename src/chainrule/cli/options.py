@@ -69,7 +69,7 @@ def real(text: str) -> float:
 
 
 def rate(text: str) -> float:
-    """Read a learning rate."""
+    """Read a learning rate, or another number greater than 0."""
     value = real(text)
     if not 0 < value < math.inf:
         raise typer.BadParameter(f"{text}: give a finite number greater than 0")
@@ -82,6 +82,30 @@ def share(text: str) -> float:
     if not 0.0 <= value <= 0.9:
         raise typer.BadParameter(f"{text} is not a share of rows: give a number from 0 to 0.9")
     return value
+
+
+def not_negative(text: str) -> float:
+    """Read a number of at least 0."""
+    value = real(text)
+    if not 0 <= value < math.inf:
+        raise typer.BadParameter(f"{text}: give a finite number of at least 0")
+    return value
+
+
+def below_one(text: str) -> float:
+    """Read a decay: how much of an average stays in each step."""
+    value = real(text)
+    if not 0 <= value < 1:
+        raise typer.BadParameter(f"{text}: give a number of at least 0 and less than 1, such as 0.99")
+    return value
+
+
+def covered(text: str) -> str | tuple[str, ...]:
+    """Read what a constraint covers: weights, all, biases, or names and patterns."""
+    found = names(text)
+    if not found:
+        raise typer.BadParameter("give weights, all, biases, or names such as hidden1.*,output.weight")
+    return found[0] if len(found) == 1 and found[0] in ("weights", "all", "biases") else found
 
 
 def seed_in_range(value: int) -> int:
@@ -117,15 +141,23 @@ def losses() -> Any:
 
 
 def optimizers() -> Any:
-    from chainrule.learn import OPTIMIZERS
+    from chainrule.workflow.optimizing import NAMES
 
-    return OPTIMIZERS
+    return NAMES
 
 
 def schedules() -> Any:
     from chainrule.learn import SCHEDULES
 
     return SCHEDULES
+
+
+def pers() -> Any:
+    return ("network", "layer", "unit", "input")
+
+
+def methods() -> Any:
+    return ("projection", "lagrangian", "augmented")
 
 
 def executors() -> Any:

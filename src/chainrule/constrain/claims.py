@@ -84,12 +84,11 @@ class Optimality:
             what = f"[g]₊ of {title}" if title in map(str, (v.limit for v in self.limits)) else f"distance from {title}"
             lines.append(f"  primal           {what}: {distance:.2g}")
         for title, multiplier in self.trained.items():
-            given = multiplier if isinstance(multiplier, dict) else {"": multiplier}
-            lines.append(f"  dual             trained λ = {_numbers(given)}  ({title})")
+            lines.append(f"  dual             trained λ = {numbers_of(multiplier)}  ({title})")
         lines += [f"  history          {line}" for line in self.history]
-        for title, found in _grouped(self.multipliers).items():
+        for title, found in by_set(self.multipliers).items():
             of = f", of {self.multiplier_of[title]}" if self.multiplier_of.get(title) else ""
-            lines.append(f"  dual             best λ̂ = {_numbers(found)}{of}  ({title})")
+            lines.append(f"  dual             best λ̂ = {numbers_of(found)}{of}  ({title})")
         for title, strength in self.penalties.items():
             lines.append(f"  penalty          λ = {strength:g}  ({title})")
         by = "the best λ̂" if self.approximate is None else f"‖θ − Π(θ − η∇F)‖/η, η = {self.approximate:.2g}"
@@ -358,7 +357,8 @@ def _by_projection(whole: Whole, trained: Any, gradient: Any) -> tuple[float, fl
     return length(tree_map(np.subtract, trained, after)) / eta, eta
 
 
-def _grouped(multipliers: dict[str, float]) -> dict[str, dict[str, float]]:
+def by_set(multipliers: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Return the multipliers of each set by its limits' labels."""
     found: dict[str, dict[str, float]] = {}
     for label, value in multipliers.items():
         title, _, limit = label.partition(" | ")
@@ -366,7 +366,10 @@ def _grouped(multipliers: dict[str, float]) -> dict[str, dict[str, float]]:
     return found
 
 
-def _numbers(found: dict[str, float]) -> str:
+def numbers_of(found: Any) -> str:
+    """Return multipliers in words: one number, several with their labels, or the range of many."""
+    if not isinstance(found, Mapping):
+        return f"{found:.6g}"
     if len(found) == 1:
         return f"{next(iter(found.values())):.6g}"
     values = np.array(list(found.values()))

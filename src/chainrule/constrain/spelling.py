@@ -1,4 +1,4 @@
-"""Constraints and penalties as texts: "l2<=4", "l1<=3 per layer, nonnegative", "0.001*l1 + 0.01*l2".
+"""Constraints, penalties and methods as texts: "l2<=4", "l1<=3 per layer, nonnegative", "0.001*l1 + 0.01*l2".
 
 The number of a ball is its radius: ``l2<=4`` is ‖w‖ ≤ 4, ``L2Ball(4.0)``. That of a penalty is its λ: ``0.01*l2`` is
 0.01·Σ w², ``0.01 * SquaredL2()``, without ½.
@@ -15,10 +15,13 @@ from typing import Any
 
 from chainrule.constrain.balls import GroupL2Ball, L1Ball, L2Ball, LInfBall, MaxNorm
 from chainrule.constrain.elementwise import Box, Cardinality, NonNegative, Simplex
+from chainrule.constrain.inequalities import as_inequality
+from chainrule.constrain.lagrangian import AugmentedLagrangian, Lagrangian
 from chainrule.constrain.matrices import NuclearBall, SpectralBall
 from chainrule.constrain.penalties import L1, GroupL2, SquaredL2
 from chainrule.constrain.selection import PER, Per
 from chainrule.errors import TrainingError
+from chainrule.learn.protocols import MinMax
 
 Chosen = str | Sequence[str]
 """Which parameters: ``"weights"``, ``"all"``, ``"biases"``, names or patterns."""
@@ -182,6 +185,59 @@ def penalties_of(given: Any, *, parameters: Chosen = "weights") -> list[Any]:
                 "cr.constrain.L1(), or a list of them"
             )
     return found
+
+
+METHODS = ("projection", "lagrangian", "augmented")
+"""How a problem with constraints is solved, by name; projection is what training does by itself."""
+RATE, DAMPING = 0.03, 1.0
+"""η_λ and κ of a Lagrangian by name, of limits in units of their own size."""
+
+
+def method_of(given: Any, sets: Sequence[Any] = (), dual_learning_rate: float | None = None) -> Any:
+    """Return the method that a name stands for, None for projection; a method is taken as it is.
+
+    Args:
+        given: None, ``"projection"``, ``"lagrangian"``, ``"augmented"``, or an object such as ``Lagrangian(0.01)``.
+        sets: the constraints. By name, the numbers go by their size s, the largest of r² (of ‖w‖² ≤ r²) and r (of other
+            limits): η_λ = 0.03/s² and κ = 1/s² of the Lagrangian, ρ = 1/s² of the augmented one. So a limit that is
+            violated by its own size moves s·λ by 0.03 in a step, whatever its unit.
+        dual_learning_rate: η_λ of ``"lagrangian"``, in the place of that.
+
+    Raises:
+        TrainingError: for what is no method.
+
+    >>> method_of("lagrangian", sets_of("l2<=2"))
+    Lagrangian(dual_learning_rate=0.001875, damping=0.0625)
+    """
+    if isinstance(given, str) and given not in METHODS:
+        near = get_close_matches(given, METHODS, n=1)
+        hint = f"did you mean {near[0]!r}? There are" if near else "there are"
+        raise TrainingError(f"there is no method {given!r}; {hint}: {', '.join(METHODS)}")
+    if dual_learning_rate is not None and given != "lagrangian":
+        raise TrainingError(f"a dual learning rate belongs to the method 'lagrangian', not to {given or 'projection'}")
+    if given is None or given == "projection":
+        return None
+    square = max([_size(member) for member in sets], default=0.0) ** 2 or 1.0
+    if given == "lagrangian":
+        return Lagrangian(RATE / square if dual_learning_rate is None else dual_learning_rate, DAMPING / square)
+    if given == "augmented":
+        return AugmentedLagrangian(penalty=1.0 / square)
+    if isinstance(given, type) or not isinstance(given, MinMax):
+        raise TrainingError(
+            f"method is {given!r:.60}; give {', '.join(map(repr, METHODS))}, or an object such as "
+            "cr.constrain.Lagrangian(0.01)"
+        )
+    return given
+
+
+def _size(member: Any) -> float:
+    """Return the unit of a limit's g: of ‖w‖² − r² it is r²."""
+    parts = getattr(member, "parts", None)
+    if parts is not None:
+        return max(_size(single) for single in parts)
+    inequality = as_inequality(1, member)
+    radius = getattr(member, "radius", 1.0)
+    return 0.0 if inequality is None else radius**2 if isinstance(member, L2Ball) else radius
 
 
 def _listed(given: Any) -> list[Any]:
