@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from chainrule.errors import TrainingError
+
 Table = Annotated[Path, typer.Argument(metavar="TABLE", help="A CSV or Parquet file.", show_default=False)]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that train saved.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -106,6 +108,29 @@ def covered(text: str) -> str | tuple[str, ...]:
     if not found:
         raise typer.BadParameter("give weights, all, biases, or names such as hidden1.*,output.weight")
     return found[0] if len(found) == 1 and found[0] in ("weights", "all", "biases") else found
+
+
+def refuse_wrong_limits(given: dict[str, Any]) -> None:
+    """Say what texts of constraints and penalties cannot mean, as wrong usage: before any work is done."""
+    if given["per"] is not None and given["constraint"] is None:
+        raise typer.BadParameter("give --constrain LIMITS too: what is limited", param_hint="'--per'")
+    if given["method"] is not None and given["constraint"] is None:
+        raise typer.BadParameter("give --constrain LIMITS too: what it is to hold", param_hint="'--method'")
+    if given["dual_learning_rate"] is not None and given["method"] != "lagrangian":
+        raise typer.BadParameter("it belongs to --method lagrangian", param_hint="'--dual-learning-rate'")
+    if given["parameters"] != "weights" and given["constraint"] is None and given["penalty"] is None:
+        raise typer.BadParameter("give --constrain or --penalty too: what covers them", param_hint="'--parameters'")
+    if given["constraint"] is None and given["penalty"] is None:
+        return
+    from chainrule.constrain import penalties_of, sets_of
+
+    try:
+        hint = "'--constrain'"
+        sets_of(given["constraint"], per=given["per"], parameters=given["parameters"])
+        hint = "'--penalty'"
+        penalties_of(given["penalty"], parameters=given["parameters"])
+    except TrainingError as error:
+        raise typer.BadParameter(str(error), param_hint=hint) from None
 
 
 def seed_in_range(value: int) -> int:

@@ -27,6 +27,7 @@ from chainrule.cli.options import (
     optimizers,
     pers,
     rate,
+    refuse_wrong_limits,
     schedules,
     seed_in_range,
     share,
@@ -38,29 +39,6 @@ from chainrule.cli.reporting import reporting
 from chainrule.errors import TableError, TrainingError
 
 SIZED = "[default: by the size of the table]"
-
-
-def refuse_wrong_limits(given: dict[str, Any]) -> None:
-    """Say what texts of constraints and penalties cannot mean, as wrong usage: before any work is done."""
-    if given["per"] is not None and given["constraint"] is None:
-        raise typer.BadParameter("give --constrain LIMITS too: what is limited", param_hint="'--per'")
-    if given["method"] is not None and given["constraint"] is None:
-        raise typer.BadParameter("give --constrain LIMITS too: what it is to hold", param_hint="'--method'")
-    if given["dual_learning_rate"] is not None and given["method"] != "lagrangian":
-        raise typer.BadParameter("it belongs to --method lagrangian", param_hint="'--dual-learning-rate'")
-    if given["parameters"] != "weights" and given["constraint"] is None and given["penalty"] is None:
-        raise typer.BadParameter("give --constrain or --penalty too: what covers them", param_hint="'--parameters'")
-    if given["constraint"] is None and given["penalty"] is None:
-        return
-    from chainrule.constrain import penalties_of, sets_of
-
-    try:
-        hint = "'--constrain'"
-        sets_of(given["constraint"], per=given["per"], parameters=given["parameters"])
-        hint = "'--penalty'"
-        penalties_of(given["penalty"], parameters=given["parameters"])
-    except TrainingError as error:
-        raise typer.BadParameter(str(error), param_hint=hint) from None
 
 
 def train(
@@ -171,7 +149,10 @@ def train(
     clip: Annotated[
         float | None,
         typer.Option(
-            metavar="NORM", help="Make a longer gradient so long. [default: none]", parser=rate, show_default=False
+            metavar="NORM",
+            help="Shorten a gradient that is longer to this length. [default: none]",
+            parser=rate,
+            show_default=False,
         ),
     ] = None,
     average: Annotated[

@@ -14,7 +14,7 @@ from chainrule.constrain.gap import Gap, duality_gap, why_convex
 from chainrule.constrain.limits import Limit
 from chainrule.constrain.reports import LimitValue, held_out_values, history_of, values_of
 from chainrule.constrain.stationarity import Member, made_up, members_of, smallest_singular_value
-from chainrule.constrain.whole import Whole, length
+from chainrule.constrain.whole import TILE, Whole, length
 from chainrule.errors import TrainingError
 from chainrule.graph import flatten, tree_map
 from chainrule.learn import Metric, Objective, Run
@@ -182,13 +182,13 @@ def optimality(
     """
     whole, trained, first = _whole(subject, data, parameters, state, groups)
     by_multipliers = isinstance(subject, Run) and isinstance(subject.method, MinMax)
-    value, gradient = whole.smooth(trained)
-    value += whole.rough(trained)
     data_loss, slope = whole.data_loss(trained)
+    value, gradient = whole.with_penalties(trained, data_loss, slope)
+    value += whole.rough(trained)
     scale = max(length(slope), LEAST_SHARE * length(whole.data_loss(first)[1]), 1e-300)
     members = [
         replace(m, what=limit_at(m.what, m.settings, whole, trained, tolerance)) if isinstance(m.what, Limit)
-        else replace(m, active=tolerance if by_multipliers else None)
+        else replace(m, active=tolerance if by_multipliers or _is_narrow(subject) else None)
         for m in members_of(whole.objective, whole.settings)
     ]  # fmt: skip
     titles = _titles(members)
@@ -309,7 +309,9 @@ def _whole(
         for k, v in m.settings().items() if k.startswith("share")
     }  # fmt: skip
     parameters, state, first = _doubled(parameters), _doubled(state), _doubled(first)
-    whole = Whole(objective, parameters, state, settings, {k: _doubled(v) for k, v in rows.items()}, treatment)
+    rows = {k: _doubled(v) for k, v in rows.items()}
+    executor = "reference" if len(rows["x"]) <= TILE else "native"  # which is compiled first: not worth it for few
+    whole = Whole(objective, parameters, state, settings, rows, treatment, executor)
     return whole, treatment.trained(parameters), treatment.trained(first)
 
 
@@ -346,8 +348,12 @@ def _distance(member: Member, trained: Any) -> float:
 
 def _allowed(subject: Any, trained: Any) -> float:
     """Return the distance from a set that counts as none: the rounding of the run's own precision."""
-    narrow = isinstance(subject, Run) and flatten(subject.parameters)[0][0].dtype == np.float32
-    return (1e-6 if narrow else 1e-9) * (1.0 + length(trained))
+    return (1e-6 if _is_narrow(subject) else 1e-9) * (1.0 + length(trained))
+
+
+def _is_narrow(subject: Any) -> bool:
+    """Was it trained in single precision, where projection lands inside by several units of 10⁻⁷?"""
+    return isinstance(subject, Run) and flatten(subject.parameters)[0][0].dtype == np.float32
 
 
 def _by_projection(whole: Whole, trained: Any, gradient: Any) -> tuple[float, float]:

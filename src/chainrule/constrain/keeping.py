@@ -51,7 +51,13 @@ class SetValue:
             text = f"{self.symbol} = {self.value:.9g} {'≤' if self.holds else '>'} {self.limit:.9g}"
         if self.limits > 1:
             text += f", the largest of {self.limits}"
-        return text if self.holds else f"{text}; violated" + (f" by {self.violated}" if self.limits > 1 else "")
+        if self.holds:
+            return text
+        if self.limits > 1:
+            text += f", of which {self.violated} are over"
+        if isinstance(self.value, tuple) or isinstance(self.limit, tuple) or not self.limit:
+            return f"{text}; violated"
+        return f"{text}; over by {self.value / self.limit - 1.0:.2g} of it"
 
 
 Measure = Callable[[Array], float]

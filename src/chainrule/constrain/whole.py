@@ -123,7 +123,10 @@ class Whole:
 
     def smooth(self, trained: Any) -> tuple[float, Any]:
         """Return F plus the smooth penalties, and the gradient."""
-        value, gradient = self.data_loss(trained)
+        return self.with_penalties(trained, *self.data_loss(trained))
+
+    def with_penalties(self, trained: Any, value: float, gradient: Any) -> tuple[float, Any]:
+        """Return F and its gradient with those of the smooth penalties added."""
         if not self.objective.penalty:
             return value, gradient
         found = self._call(self._penalties, trained, self.start, self.settings)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.constrain import Limit, Optimality, SetValue, method_of, optimality, penalties_of, set_values, sets_of
+from chainrule.constrain.inequalities import as_inequality
 from chainrule.errors import ModelFileError, TrainingError
 from chainrule.files import Model
 from chainrule.learn import Objective, Run
@@ -55,6 +56,11 @@ def regularization(
     found = method_of(method, sets, dual_learning_rate)
     if found is not None and not sets:
         raise TrainingError(f"method is {say(method)}, and there is no constraint for it: give one such as 'l2<=4'")
+    if found is not None and all(as_inequality(1, part) is None for s in sets for part in getattr(s, "parts", (s,))):
+        raise TrainingError(
+            f"{', '.join(map(str, sets))}: no constraint that multipliers can hold; they hold l2, maxnorm, linf, "
+            f"group, and l1 of the network. Leave method={say(method)} out: others are kept by projection"
+        )
     if parameters != "weights" and not sets and not penalties:
         raise TrainingError(
             f"parameters={say(parameters)} says what a constraint or a penalty covers, and there is none: give one "

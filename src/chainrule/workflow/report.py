@@ -137,7 +137,8 @@ def problem_lines(trained: Trained) -> list[str]:
     if unused:
         lines.append(line("not used", f"{', '.join(unused)}: all outgoing weights are 0"))
     lines += multiplier_lines(found)
-    lines.append(line("level", f"{found.level}: {found.said}"))
+    near = "" if all(v.holds for v in came_to.sets) or found.level == "infeasible" else f", to ε = {found.tolerance:g}"
+    lines.append(line("level", f"{found.level}{near}: {found.said}"))
     return lines
 
 
