@@ -14,9 +14,8 @@ import pytest
 import chainrule as cr
 from chainrule import constrain as ct
 from chainrule.errors import ModelFileError, TrainingError
-from chainrule.workflow import TrainOptions, evaluate, train
+from chainrule.workflow import TrainOptions, evaluate, objective_of, train
 from chainrule.workflow.defaults import SETTINGS, automatic
-from chainrule.workflow.problem import objective_of
 
 PENGUINS = Path(__file__).parents[2] / "examples" / "penguins.csv"
 
@@ -38,7 +37,7 @@ def test_the_report_states_the_problem_and_what_was_reached(limited: Any) -> Non
     text = str(limited)
     assert max(map(len, text.splitlines())) <= 80
     said = flat(text)
-    assert "problem minimize F(θ) + λ Σ |w|, λ = 0.0001; F is the mean loss subject to ‖w‖² ≤ r², r = 3 w: " in said
+    assert "problem minimize F(θ) + 0.0001 Σ |w|; F is the mean loss subject to ‖w‖² ≤ r², r = 3 w: " in said
     assert "w: hidden1.weight [13, 64], output.weight [64, 3]; 1024 numbers not covered: hidden1.bias, output" in said
     length = np.sqrt(np.sum(weights(limited).astype(np.float64) ** 2))
     assert length <= 3.0

@@ -2,6 +2,7 @@
 
 from chainrule.workflow.evaluate import Evaluation, evaluate
 from chainrule.workflow.predict import predict
+from chainrule.workflow.problem import objective_of
 from chainrule.workflow.score import ClassificationScore, RegressionScore, Score
 from chainrule.workflow.train import Trained, TrainOptions, train
 from chainrule.workflow.why import Importance, Why, explain_row, importance
@@ -21,6 +22,7 @@ __all__ = [
     "evaluate",
     "explain_row",
     "importance",
+    "objective_of",
     "predict",
     "train",
     "worked_example",

@@ -119,9 +119,8 @@ def problem_lines(trained: Trained) -> list[str]:
     came_to, objective = trained.reached, trained.run.objective
     if came_to is None:
         return []
-    terms = " + ".join(["F(θ)", *(getattr(p, "formula", str(p)) for p in objective.penalty)])
-    numbers = "".join(f", λ = {p.strength:g}" for p in objective.penalty if hasattr(p, "strength"))
-    lines = [line("problem", f"minimize {terms}{numbers}; F is the mean loss")]
+    terms = " + ".join(["F(θ)", *(_term(p) for p in objective.penalty)])
+    lines = [line("problem", f"minimize {terms}; F is the mean loss")]
     lines += [line("", f"subject to {getattr(member, 'formula', member)}") for member in objective.subject_to]
     described = [text for m in (*objective.subject_to, *objective.penalty) for text in _covers(m)]
     lines += [line("", text) for text in dict.fromkeys(described)]
@@ -140,6 +139,12 @@ def problem_lines(trained: Trained) -> list[str]:
     near = "" if all(v.holds for v in came_to.sets) or found.level == "infeasible" else f", to ε = {found.tolerance:g}"
     lines.append(line("level", f"{found.level}{near}: {found.said}"))
     return lines
+
+
+def _term(penalty: Any) -> str:
+    """Return a penalty as it is written in the objective, its λ as a number."""
+    formula, strength = getattr(penalty, "formula", str(penalty)), getattr(penalty, "strength", None)
+    return str(formula) if strength is None else str(formula).replace("λ", f"{strength:g}", 1)
 
 
 def _covers(member: Any) -> list[str]:
