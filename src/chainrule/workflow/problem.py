@@ -93,7 +93,9 @@ def objective_of(model: Model) -> Objective:
     options, plain = model.about.get("options", {}), model.objective
     known = {name: options.get(name) for name in ("constraint", "penalty", "per")}
     for given in (known["constraint"], known["penalty"]):
-        own = [one.get("object", one) for one in (given if isinstance(given, list) else [given]) if isinstance(one, dict)]
+        own = [
+            one.get("object", one) for one in (given if isinstance(given, list) else [given]) if isinstance(one, dict)
+        ]
         if own:
             raise ModelFileError(f"this model was trained with {own[0]} as an object, which a file cannot hold")
     limited = regularization(**known, parameters=options.get("parameters") or "weights")
