@@ -188,6 +188,7 @@ def command(work: Workload, table: str, folder: str) -> list[str]:
     options = {
         "--target": "species", "--out": f"{folder}/iris.chainrule", "--hidden": hidden, "--epochs": work.epochs,
         "--patience": work.epochs, "--batch-size": work.batch, "--learning-rate": work.rate, "--dropout": 0.0,
+        "--schedule": "constant", "--weight-decay": 0.0,
     }  # fmt: skip
     words = [str(word) for pair in options.items() for word in pair]
     return [sys.executable, "-m", "chainrule", "train", table, *words, "--json"]

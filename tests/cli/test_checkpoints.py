@@ -16,22 +16,33 @@ import chainrule as cr
 
 ROOT = Path(__file__).parents[2]
 PENGUINS = ROOT / "examples" / "penguins.csv"
-LONG = ["-t", "species", "--epochs", "6000", "--patience", "6000", "--hidden", "64", "--batch-size", "16"]
-
-
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "chainrule", "train", str(PENGUINS), *LONG, "--checkpoint-every", "0.05", *words]
+LONG = ["-t", "species", "--hidden", "64", "--batch-size", "16", "--epochs"]
+RUNS = {
+    "early stopping": ["6000", "--patience", "6000"],
+    "projection": ["1500", "--patience", "1500", "--constrain", "l2<=3", "--penalty", "0.0001*l1"],
+    "lagrangian": ["1500", "--constrain", "l2<=3, nonnegative", "--method", "lagrangian", "--average", "0.9"],
+    "augmented": ["1500", "--constrain", "maxnorm<=0.5", "--method", "augmented", "--clip", "1"],
+}
+"""What a checkpoint has to hold: the best epoch; nothing more for a projection; multipliers, and their sums."""
 
 
 def models(*paths: Path) -> list[Any]:
     found = [cr.load(path) for path in paths]
-    return [({k: v.tobytes() for k, v in m.parameters.items()}, m.history, m.about["best_epoch"]) for m in found]
+    return [
+        ({k: v.tobytes() for k, v in m.parameters.items()}, m.history, m.about["best_epoch"], m.about.get("problem"))
+        for m in found
+    ]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
-def test_killed_and_resumed_it_makes_the_same_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize("run", RUNS)
+def test_killed_and_resumed_it_makes_the_same_model(run: str, tmp_path: Path) -> None:
+    def command(*words: str) -> list[str]:
+        given = ["train", str(PENGUINS), *LONG, *RUNS[run], "--checkpoint-every", "0.05", *words]
+        return [sys.executable, "-m", "chainrule", *given]
+
     whole = subprocess.run(
-        [sys.executable, "-m", "chainrule", "train", str(PENGUINS), *LONG, "-q", "-o", "whole"],
+        [sys.executable, "-m", "chainrule", "train", str(PENGUINS), *LONG, *RUNS[run], "-q", "-o", "whole"],
         cwd=tmp_path,
         check=True,
     )
@@ -53,6 +64,25 @@ def test_killed_and_resumed_it_makes_the_same_model(tmp_path: Path) -> None:
     subprocess.run(command("--checkpoint", "run", "--resume", "-q", "-o", "parts"), cwd=tmp_path, check=True)
     one, other = models(tmp_path / "whole", tmp_path / "parts")
     assert one == other
+    assert (one[3] is None) == (run == "early stopping")
+    if run in ("lagrangian", "augmented"):  # in the history of every epoch, and at the end
+        assert one[1][-1]["set1.multiplier"] > 0.0
+        assert one[3]["trained_multipliers"] == other[3]["trained_multipliers"] != {}
+
+
+def test_another_problem_is_another_training(cli: Any, tmp_path: Path) -> None:
+    quick = ["-t", "species", "--epochs", "3", "-q", "--checkpoint", str(tmp_path / "run"), "-o", str(tmp_path / "m")]
+    limited = ["--constrain", "l2<=3", "--method", "lagrangian"]
+    assert cli("train", str(PENGUINS), *quick, *limited).code == 0
+    for changed, message in (
+        (["--constrain", "l2<=2", "--method", "lagrangian"], "the penalties and constraints (L2Ball(3) there, L2Ball("),
+        ([*limited, "--dual-learning-rate", "0.5"], "the setting 'dual.learning_rate'"),
+        (["--constrain", "l2<=3"], "the setting 'dual.learning_rate'"),
+    ):
+        result = cli("train", str(PENGUINS), *quick, *changed, "--resume")
+        assert result.code == 1
+        assert message in " ".join(result.err.split())
+    assert cli("train", str(PENGUINS), *quick, *limited, "--resume").code == 0
 
 
 def test_what_is_wrong_is_said(cli: Any, tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ OPTIONS = {
     "inspect": ["--target", "--task", "--json", "--debug"],
     "train": [
         "--target", "--out", "--task", "--ignore", "--hidden", "--activation", "--loss", "--dropout", "--optimizer",
-        "--learning-rate", "--lr", "--schedule", "--epochs", "--batch-size", "--patience", "--validation", "--test",
+        "--learning-rate", "--lr", "--schedule", "--weight-decay", "--clip", "--average", "--constrain", "--per",
+        "--penalty", "--parameters", "--method", "--dual-learning-rate", "--epochs", "--batch-size", "--patience",
+        "--validation", "--test",
         "--test-data", "--seed", "--executor", "--checkpoint", "--checkpoint-every", "--resume", "--quiet", "--json",
         "--debug",
     ],
@@ -79,10 +81,10 @@ def test_version(cli: Any) -> None:
 def test_defaults_are_said(cli: Any) -> None:
     text = re.sub(r"\s+", " ", cli("train", "--help").out)
     for said in (
-        "[default: 128]", "[default: relu]", "[default: by the task]", "[default: adam]", "[default: constant]",
-        "[default: by the optimizer]", "[default: 200; x>=1]", "[default: by the number of rows]",
-        "[default: 20; x>=1]",
-        "[default: 0; x>=0]", "[default: TABLE's name.chainrule]", "[default: 0.2 for classes, else 0]",
+        "[default: relu]", "[default: by the task]", "[default: adam]", "[default: TABLE's name.chainrule]",
+        "[default: by the optimizer, of adam by the size of the table]", "[default: 0; x>=0]", "[default: 0.2]",
+        "[default: 0.2 of a large table or beside --patience, else 0]", "[default: weights]", "[default: projection]",
+        "[default: by the size of the limits]", "[default: network]",
     ):  # fmt: skip
         assert said in text
-    assert text.count("[default: 0.2]") == 2
+    assert text.count("[default: by the size of the table]") == 7

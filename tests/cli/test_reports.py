@@ -42,9 +42,11 @@ def test_the_report_of_a_classification(cli: Any, tmp_path: Path) -> None:
     text = flat(result.out)
     assert "table penguins.csv: 344 rows, 8 columns" in text
     assert "target species, 3 classes: species has 3 different texts" in text
-    assert "rows 220 training, 55 validation, 69 test; seed 0" in text
+    assert "rows 275 training, no validation (no early stopping), 69 test; seed 0" in text
     assert "13 inputs → 16 relu → 3 outputs; 275 parameters; softmax_cross_entropy" in text
-    assert re.search(r"adam, learning rate 0\.02, batches of 32; \d+ epochs, \d+ steps, \d+\.\d s", text)
+    how = r"adam, learning rate 0\.02, cosine, weight decay 1, all rows at a step; 25 epochs, 25 steps, \d+\.\d s"
+    assert re.search(how, text)
+    assert "by the table's size: schedule cosine, batch size all, dropout 0, weight decay 1 " in text
     assert re.search(r"accuracy test \d+\.\d % \(95 % interval \d+\.\d to \d+\.\d %\), 69 rows", text)
     assert re.search(r"training \d+\.\d %: a gap of -?\d+\.\d points", text)
     assert "always saying Adelie: 44.9 %" in text
@@ -68,7 +70,7 @@ def test_the_report_of_two_classes(cli: Any) -> None:
 
 
 def test_the_report_of_a_regression(cli: Any) -> None:
-    result = cli("train", PENGUINS, "--target", "body_mass_g", *QUICK)
+    result = cli("train", PENGUINS, "--target", "body_mass_g", *QUICK, "--validation", "0.2")
     fits(result.out)
     text = flat(result.out)
     assert "target body_mass_g, a number: body_mass_g has 94 different numbers in 342 rows" in text
@@ -88,7 +90,7 @@ def test_the_report_without_test_and_validation(cli: Any) -> None:
 
 
 def test_the_report_with_another_table(cli: Any) -> None:
-    result = cli("train", PENGUINS, "-t", "species", *QUICK, "--test-data", PENGUINS)
+    result = cli("train", PENGUINS, "-t", "species", *QUICK, "--test-data", PENGUINS, "--patience", "3")
     fits(result.out)
     assert "275 training, 69 validation, 344 test (from penguins.csv); seed 0" in flat(result.out)
     assert "table penguins.csv: 344 rows" in flat(result.out)

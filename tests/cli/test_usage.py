@@ -57,6 +57,27 @@ TRAIN: list[tuple[list[str], str]] = [
     (["--dropout", "-0.1"], "'--dropout'"),
     (["--activation", "rulu"], "'--activation': 'rulu' is not one of identity, sigmoid, tanh, relu, softmax"),
     (["--loss", "mse"], "'--loss': 'mse' is not one of half_squared_error, squared_error, binary_cross_entropy, softm"),
+    (["--weight-decay", "-1"], "'--weight-decay': -1: give a finite number of at least 0"),
+    (["--clip", "0"], "'--clip': 0: give a finite number greater than 0"),
+    (["--average", "1"], "'--average': 1: give a number of at least 0 and less than 1, such as 0.99"),
+    (["--constrain", "l3<=4"], "'--constrain': there is no constraint 'l3'; there are: l2, l1, linf, maxnorm, group"),
+    (["--constrain", "maxnrm<=4"], "there is no constraint 'maxnrm'; did you mean 'maxnorm'?"),
+    (["--constrain", "l2"], "'--constrain': 'l2' has no limit that is a number; write 'l2<=4'"),
+    (["--constrain", "l2<=-4"], "'--constrain': 'l2<=-4': the limit is a finite number greater than 0"),
+    (["--constrain", "0.1*l2"], "'0.1*l2' is a penalty, λ*R(w), not a constraint, which is written 'l2<=4'"),
+    (["--constrain", "nonnegative", "--per", "unit"], "nonnegative has no per: it is for each weight by itself"),
+    (["--constrain", "l2<=4", "--per", "units"], "'--per': 'units' is not one of network, layer, unit, input"),
+    (["--per", "unit"], "'--per': give --constrain LIMITS too: what is limited"),
+    (["--penalty", "l1"], "'--penalty': 'l1' is not λ*R(w); write '0.001*l1', '0.01*l2' (λ Σ w²) or '0.01*group'"),
+    (["--penalty", "l2<=4"], "'--penalty': 'l2<=4' is a constraint, not a penalty, which is written '0.001*l1'"),
+    (["--parameters", "all"], "'--parameters': give --constrain or --penalty too: what covers them"),
+    (["--penalty", "0.1*l1", "--parameters", ","], "give weights, all, biases, or names such as hidden1.*,output.weig"),
+    (["--method", "lagrangian"], "'--method': give --constrain LIMITS too: what it is to hold"),
+    (["--constrain", "l2<=4", "--method", "lagrange"], "'lagrange' is not one of projection, lagrangian, augmented"),
+    (
+        ["--constrain", "l2<=4", "--dual-learning-rate", "1"],
+        "it belongs to --method lagrangian",
+    ),
     (["--optimizer", "adamm"], "'--optimizer': 'adamm' is not one of sgd, momentum, adam, adamw"),
     (["--schedule", "cosin"], "'--schedule': 'cosin' is not one of constant, cosine, warmup, warmup_cosine"),
     (["--task", "clustering"], "'--task': 'clustering' is not one of classification, regression, binary, multiclass"),
@@ -107,6 +128,11 @@ def test_wrong_usage(arguments: list[str], message: str, cli: Any, tmp_path: Pat
         ["--activation", "tanh", "--loss", "half_squared_error"],
         ["--task", "classification", "--ignore", "island, year"],
         ["--seed", "18446744073709551615"],
+        ["--optimizer", "lbfgs"],
+        ["--clip", "1", "--average", "0.9", "--weight-decay", "0.01"],
+        ["--constrain", "l2<=4, -1<=w<=1", "--penalty", "0.001*l1 + 0.01*l2", "--parameters", "all"],
+        ["--constrain", "l2<=4", "--per", "unit", "--method", "lagrangian", "--dual-learning-rate", "0.01"],
+        ["--constrain", "group<=4", "--parameters", "hidden1.weight", "--method", "augmented"],
     ],
     ids=" ".join,
 )
@@ -118,12 +144,14 @@ def test_right_usage(arguments: list[str], cli: Any, tmp_path: Path) -> None:
 
 def test_names_in_help_are_the_names_that_are_known(cli: Any) -> None:
     """Help is written out by hand, so that it loads no network code: it must not drift."""
-    from chainrule.learn import OPTIMIZERS, SCHEDULES
+    from chainrule.constrain import METHODS
+    from chainrule.learn import SCHEDULES
     from chainrule.nn import ACTIVATIONS
     from chainrule.workflow.network import FOR_TABLES
+    from chainrule.workflow.optimizing import NAMES
 
     text = re.sub(r"\s+", " ", cli("train", "--help").out)
-    for known in (ACTIVATIONS, FOR_TABLES, OPTIMIZERS, SCHEDULES):
+    for known in (ACTIVATIONS, FOR_TABLES, NAMES, SCHEDULES, METHODS):
         assert [name for name in known if name not in text] == []
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chainrule.estimators.defaults import SETTINGS
+from chainrule.workflow.defaults import SETTINGS
 
 PAGE = Path(__file__).parents[2] / "docs" / "estimators.md"
 

@@ -27,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 import chainrule as cr
 from chainrule import NetworkClassifier, NetworkRegressor
 from chainrule.errors import TableError, TrainingError
-from chainrule.estimators.defaults import LARGE, SMALL
+from chainrule.workflow.defaults import LARGE, SMALL
 
 IRIS = load_iris(return_X_y=True)
 DIABETES = load_diabetes(return_X_y=True)

@@ -25,7 +25,8 @@ from chainrule.workflow.score import score_classes, score_numbers
 from chainrule.workflow.split import split_rows
 
 PENGUINS = Path(__file__).parents[2] / "examples" / "penguins.csv"
-SMALL = TrainOptions(hidden=(8,), epochs=8, learning_rate=0.02)
+SMALL = TrainOptions(hidden=(8,), epochs=8, learning_rate=0.02, validation=0.2)
+BATCHED = TrainOptions(hidden=(16,), epochs=25, learning_rate=0.02, batch_size=32, validation=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +36,21 @@ def penguins() -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def species() -> Trained:
-    return train(PENGUINS, "species", TrainOptions(hidden=(16,), epochs=25, learning_rate=0.02))
+    return train(PENGUINS, "species", BATCHED)
 
 
 @pytest.fixture(scope="module")
 def sex() -> Trained:
-    return train(PENGUINS, "sex", TrainOptions(hidden=(16,), epochs=25, learning_rate=0.02))
+    return train(PENGUINS, "sex", BATCHED)
 
 
 @pytest.fixture(scope="module")
 def mass() -> Trained:
-    return train(PENGUINS, "body_mass_g", TrainOptions(hidden=(16,), epochs=25, learning_rate=0.02))
+    return train(
+        PENGUINS,
+        "body_mass_g",
+        BATCHED,
+    )
 
 
 def bits(trained: Trained) -> dict[str, bytes]:
@@ -60,7 +65,7 @@ def parts_of(trained: Trained, frame: pl.DataFrame, target: str) -> Any:
     if trained.task.is_classification:
         labels = np.unique(np.array(values.to_list()), return_inverse=True)[1]
     options = trained.model.about["options"]
-    split = split_rows(len(labeled), labels, options["validation"], options["test"], options["seed"])
+    split = split_rows(len(labeled), labels, options["validation"] or 0.0, options["test"], options["seed"])
     return {name: labeled[getattr(split, name)] for name in ("training", "validation", "test")}
 
 
@@ -178,7 +183,7 @@ def test_validation_rows_are_not_fitted_either(penguins: pl.DataFrame) -> None:
 
 @pytest.mark.parametrize("target", ["body_mass_g", "species"])
 def test_test_labels_are_used_for_neither_training_nor_stopping(target: str, penguins: pl.DataFrame) -> None:
-    options = TrainOptions(hidden=(8,), epochs=40, patience=2, learning_rate=0.05)
+    options = TrainOptions(hidden=(8,), epochs=40, patience=2, learning_rate=0.05, batch_size=32, validation=0.2)
     before = train(penguins, target, options)
     parts = parts_of(before, penguins, target)
     values = penguins[target].to_list()
@@ -349,7 +354,7 @@ def test_without_validation_there_is_no_early_stopping() -> None:
 
 
 def test_without_test_rows_there_is_no_test_score() -> None:
-    trained = train(PENGUINS, "species", TrainOptions(hidden=(4,), epochs=2, test=0))
+    trained = train(PENGUINS, "species", TrainOptions(hidden=(4,), epochs=2, test=0, validation=0.2))
     assert trained.rows == {"training": 275, "validation": 69}
     assert set(trained.scores) == {"training", "validation"}
     assert trained.gap is None
@@ -395,7 +400,7 @@ def test_divergence_names_step_operation_and_layer() -> None:
     # Layers of one unit: every sum of the product that overflows has one term, which is infinite on every machine.
     # Among huge terms of both signs it depends on the BLAS kernel whether Inf or the NaN of Inf − Inf is found.
     # (With seed 2 both units are alive.)
-    options = TrainOptions(optimizer="sgd", learning_rate=1e30, hidden=(1, 1), epochs=3, seed=2)
+    options = TrainOptions(optimizer="sgd", learning_rate=1e30, hidden=(1, 1), epochs=3, seed=2, batch_size=32)
     message = r"diverged at step 2, epoch 1: matmul in layer 'hidden2' gave infinite; try a smaller learning rate "
     with pytest.raises(TrainingError, match=message) as caught:
         train(PENGUINS, "species", options)
@@ -416,7 +421,7 @@ def test_a_class_with_one_row_is_trained_on(penguins: pl.DataFrame) -> None:
 
 def test_an_infinite_cell_is_named_by_its_own_row(penguins: pl.DataFrame) -> None:
     """Whatever part the row falls into, and though rows without a label come before it."""
-    trained = train(penguins, "sex", TrainOptions(hidden=(2,), epochs=1))
+    trained = train(penguins, "sex", TrainOptions(hidden=(2,), epochs=1, validation=0.2))
     for part, rows in parts_of(trained, penguins, "sex").items():
         row = int(rows[-1])
         bad = penguins["bill_depth_mm"].to_list()

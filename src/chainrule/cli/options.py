@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from chainrule.errors import TrainingError
+
 Table = Annotated[Path, typer.Argument(metavar="TABLE", help="A CSV or Parquet file.", show_default=False)]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that train saved.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -72,7 +74,7 @@ def real(text: str) -> float:
 
 
 def rate(text: str) -> float:
-    """Read a learning rate."""
+    """Read a learning rate, or another number greater than 0."""
     value = real(text)
     if not 0 < value < math.inf:
         raise typer.BadParameter(f"{text}: give a finite number greater than 0")
@@ -85,6 +87,53 @@ def share(text: str) -> float:
     if not 0.0 <= value <= 0.9:
         raise typer.BadParameter(f"{text} is not a share of rows: give a number from 0 to 0.9")
     return value
+
+
+def not_negative(text: str) -> float:
+    """Read a number of at least 0."""
+    value = real(text)
+    if not 0 <= value < math.inf:
+        raise typer.BadParameter(f"{text}: give a finite number of at least 0")
+    return value
+
+
+def below_one(text: str) -> float:
+    """Read a decay: how much of an average stays in each step."""
+    value = real(text)
+    if not 0 <= value < 1:
+        raise typer.BadParameter(f"{text}: give a number of at least 0 and less than 1, such as 0.99")
+    return value
+
+
+def covered(text: str) -> str | tuple[str, ...]:
+    """Read what a constraint covers: weights, all, biases, or names and patterns."""
+    found = names(text)
+    if not found:
+        raise typer.BadParameter("give weights, all, biases, or names such as hidden1.*,output.weight")
+    return found[0] if len(found) == 1 and found[0] in ("weights", "all", "biases") else found
+
+
+def refuse_wrong_limits(given: dict[str, Any]) -> None:
+    """Say what texts of constraints and penalties cannot mean, as wrong usage: before any work is done."""
+    if given["per"] is not None and given["constraint"] is None:
+        raise typer.BadParameter("give --constrain LIMITS too: what is limited", param_hint="'--per'")
+    if given["method"] is not None and given["constraint"] is None:
+        raise typer.BadParameter("give --constrain LIMITS too: what it is to hold", param_hint="'--method'")
+    if given["dual_learning_rate"] is not None and given["method"] != "lagrangian":
+        raise typer.BadParameter("it belongs to --method lagrangian", param_hint="'--dual-learning-rate'")
+    if given["parameters"] != "weights" and given["constraint"] is None and given["penalty"] is None:
+        raise typer.BadParameter("give --constrain or --penalty too: what covers them", param_hint="'--parameters'")
+    if given["constraint"] is None and given["penalty"] is None:
+        return
+    from chainrule.constrain import penalties_of, sets_of
+
+    try:
+        hint = "'--constrain'"
+        sets_of(given["constraint"], per=given["per"], parameters=given["parameters"])
+        hint = "'--penalty'"
+        penalties_of(given["penalty"], parameters=given["parameters"])
+    except TrainingError as error:
+        raise typer.BadParameter(str(error), param_hint=hint) from None
 
 
 def seed_in_range(value: int) -> int:
@@ -120,15 +169,23 @@ def losses() -> Any:
 
 
 def optimizers() -> Any:
-    from chainrule.learn import OPTIMIZERS
+    from chainrule.workflow.optimizing import NAMES
 
-    return OPTIMIZERS
+    return NAMES
 
 
 def schedules() -> Any:
     from chainrule.learn import SCHEDULES
 
     return SCHEDULES
+
+
+def pers() -> Any:
+    return ("network", "layer", "unit", "input")
+
+
+def methods() -> Any:
+    return ("projection", "lagrangian", "augmented")
 
 
 def executors() -> Any:

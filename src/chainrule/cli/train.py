@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,12 +16,18 @@ from chainrule.cli.options import (
     Table,
     activations,
     batch,
+    below_one,
+    covered,
     executors,
     losses,
+    methods,
     names,
+    not_negative,
     one_of,
     optimizers,
+    pers,
     rate,
+    refuse_wrong_limits,
     schedules,
     seed_in_range,
     share,
@@ -31,6 +37,8 @@ from chainrule.cli.options import (
 from chainrule.cli.output import json_text
 from chainrule.cli.reporting import reporting
 from chainrule.errors import TableError, TrainingError
+
+SIZED = "[default: by the size of the table]"
 
 
 def train(
@@ -60,7 +68,14 @@ def train(
     ignore: Annotated[
         str, typer.Option(metavar="COLUMNS", help="Columns to leave out: id,name", show_default=False)
     ] = "",
-    hidden: Annotated[str, typer.Option(metavar="SIZES", help="Units of the hidden layers: 64,32; or none.")] = "128",
+    hidden: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZES",
+            help=f"Units of the hidden layers: 64,32; or none. {SIZED}",
+            show_default=False,
+        ),
+    ] = None,
     activation: Annotated[
         str,
         typer.Option(
@@ -85,7 +100,7 @@ def train(
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Share of each hidden layer's values set to 0 in training. [default: 0.2 for classes, else 0]",
+            help=f"Share of each hidden layer's values set to 0 in training. {SIZED}",
             min=0.0,
             max=0.99,
             show_default=False,
@@ -95,7 +110,8 @@ def train(
         str,
         typer.Option(
             metavar="NAME",
-            help="sgd, momentum, adam, adamw, nesterov, rmsprop, adagrad or lion.",
+            help="sgd, momentum, adam, adamw, nesterov, rmsprop, adagrad or lion; or lbfgs, which finds its own steps, "
+            "over all rows.",
             callback=one_of(optimizers),
         ),
     ] = "adam",
@@ -105,37 +121,136 @@ def train(
             "--learning-rate",
             "--lr",
             metavar="RATE",
-            help="Step size η. [default: by the optimizer]",
+            help="Step size η. [default: by the optimizer, of adam by the size of the table]",
             show_default=False,
             parser=rate,
         ),
     ] = None,
     schedule: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="constant, cosine, warmup, warmup_cosine, flat_cosine, coslog4, exponential, polynomial or one_cycle.",
-            callback=one_of(schedules),
-        ),
-    ] = "constant",
-    epochs: Annotated[
-        int, typer.Option(metavar="COUNT", help="How often every training row is used, at most.", min=1)
-    ] = 200,
-    batch_size: Annotated[
         str | None,
         typer.Option(
-            metavar="ROWS", help="Rows for each step, or all. [default: by the number of rows]", show_default=False
+            metavar="NAME",
+            help="constant, cosine, warmup, warmup_cosine, flat_cosine, coslog4, exponential, polynomial or one_cycle. "
+            f"{SIZED}",
+            callback=one_of(schedules),
+            show_default=False,
         ),
     ] = None,
-    patience: Annotated[
-        int, typer.Option(metavar="COUNT", help="Stop after so many epochs without a lower validation loss.", min=1)
-    ] = 20,
-    validation: Annotated[
-        float,
+    weight_decay: Annotated[
+        float | None,
         typer.Option(
-            metavar="SHARE", help="Share of the rows that are not for testing, watched for stopping.", parser=share
+            metavar="RATE",
+            help="Of adamw (and adam, which becomes it) or lion: θ shrinks by η · RATE · θ in each step. This is no "
+            f"penalty; beside --constrain or --penalty there is none unless given. {SIZED}",
+            parser=not_negative,
+            show_default=False,
         ),
-    ] = 0.2,
+    ] = None,
+    clip: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NORM",
+            help="Shorten a gradient that is longer to this length. [default: none]",
+            parser=rate,
+            show_default=False,
+        ),
+    ] = None,
+    average: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DECAY",
+            help="Use a moving average of the parameters, of which so much stays in each step: 0.99. [default: none]",
+            parser=below_one,
+            show_default=False,
+        ),
+    ] = None,
+    constrain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIMITS",
+            help="What the weights may be: l2<=4 (the radius r of ‖w‖ ≤ r), l1<=3, linf<=0.5, maxnorm<=2, group<=3, "
+            "-1<=w<=1, nonnegative, cardinality<=20, spectral<=1, nuclear<=5; several with commas. Quote it.",
+            show_default=False,
+        ),
+    ] = None,
+    per: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PART",
+            help="What each limit of --constrain is for: network, layer, unit or input. [default: network]",
+            callback=one_of(pers),
+            show_default=False,
+        ),
+    ] = None,
+    penalty: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TERMS",
+            help="What the weights cost: 0.001*l1, 0.01*l2 (λ Σ w², without ½), 0.01*group; sums with +.",
+            show_default=False,
+        ),
+    ] = None,
+    parameters: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="What --constrain and --penalty cover: weights, all, biases, or names such as hidden1.*. "
+            "[default: weights]",
+            show_default=False,
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How --constrain is held: projection after each step, lagrangian or augmented by multipliers. "
+            "[default: projection]",
+            callback=one_of(methods),
+            show_default=False,
+        ),
+    ] = None,
+    dual_learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--dual-learning-rate",
+            metavar="RATE",
+            help="Of --method lagrangian: how fast λ rises. [default: by the size of the limits]",
+            parser=rate,
+            show_default=False,
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            metavar="COUNT",
+            help=f"How often every training row is used, at most. {SIZED}",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
+    batch_size: Annotated[
+        str | None,
+        typer.Option(metavar="ROWS", help=f"Rows for each step, or all. {SIZED}", show_default=False),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            metavar="COUNT",
+            help=f"Stop after so many epochs without a lower validation loss. {SIZED}",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
+    validation: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of the rows that are not for testing, watched for stopping. [default: 0.2 of a large table or "
+            "beside --patience, else 0]",
+            parser=share,
+            show_default=False,
+        ),
+    ] = None,
     test: Annotated[
         float, typer.Option(metavar="SHARE", help="Share of rows set aside for the test score.", parser=share)
     ] = 0.2,
@@ -190,15 +305,23 @@ def train(
       chainrule train people.csv --target income
       chainrule train people.csv --target income --hidden 128,64 --seed 7
       chainrule train houses.parquet --target price --ignore id,address
+      chainrule train people.csv --target income --constrain "l2<=4" --per unit
+      chainrule train people.csv --target income --penalty "0.001*l1"
       chainrule train people.csv --target income --checkpoint run1 --resume
     """
-    hidden_sizes = sizes(hidden)
+    hidden_sizes = None if hidden is None else sizes(hidden)
     rows: int | str | None = None if batch_size is None else batch(batch_size)
     rows = int(rows) if isinstance(rows, str) and rows != "all" else rows
     if checkpoint_every is not None and checkpoint is None:
         raise typer.BadParameter("give --checkpoint FOLDER too: where to write", param_hint="'--checkpoint-every'")
     if resume and checkpoint is None:
         raise typer.BadParameter("give --checkpoint FOLDER too: the last checkpoint is there", param_hint="'--resume'")
+    limits: dict[str, Any] = {
+        "constraint": constrain, "penalty": penalty, "per": per, "method": method,
+        "parameters": "weights" if parameters is None else covered(parameters),
+        "dual_learning_rate": dual_learning_rate,
+    }  # fmt: skip
+    refuse_wrong_limits(limits)
     with reporting(debug):
         from chainrule.cli.text import training_text
         from chainrule.files.checkpoint import checkpoints_in
@@ -231,6 +354,10 @@ def train(
             epochs=epochs,
             batch_size=rows,
             patience=patience,
+            weight_decay=weight_decay,
+            clip=clip,
+            average=average,
+            **limits,
             validation=validation,
             test=test,
             seed=seed,

@@ -6,6 +6,7 @@ from chainrule.constrain.claims import Optimality, optimality
 from chainrule.constrain.elementwise import Box, Cardinality, NonNegative, Simplex
 from chainrule.constrain.forms import Form, Forms, compare_forms
 from chainrule.constrain.intersection import Intersection
+from chainrule.constrain.keeping import SetValue, set_values
 from chainrule.constrain.lagrangian import AugmentedLagrangian, Lagrangian
 from chainrule.constrain.limits import (
     Expression,
@@ -21,9 +22,12 @@ from chainrule.constrain.matrices import NuclearBall, OrthogonalColumns, Spectra
 from chainrule.constrain.penalties import L1, GroupL2, Penalties, SquaredL2
 from chainrule.constrain.reports import LimitValue, limit_values
 from chainrule.constrain.sets import NormalCone, VectorSet
+from chainrule.constrain.spelling import KINDS, METHODS, Kind, method_of, penalties_of, sets_of
 
 __all__ = [
+    "KINDS",
     "L1",
+    "METHODS",
     "AcceleratedProjection",
     "AugmentedLagrangian",
     "Box",
@@ -34,6 +38,7 @@ __all__ = [
     "GroupL2",
     "GroupL2Ball",
     "Intersection",
+    "Kind",
     "L1Ball",
     "L2Ball",
     "LInfBall",
@@ -47,6 +52,7 @@ __all__ = [
     "Optimality",
     "OrthogonalColumns",
     "Penalties",
+    "SetValue",
     "Simplex",
     "SpectralBall",
     "SquaredL2",
@@ -57,7 +63,11 @@ __all__ = [
     "false_positive_rate",
     "limit_values",
     "mean_loss",
+    "method_of",
     "optimality",
+    "penalties_of",
     "selection_rate",
+    "set_values",
+    "sets_of",
     "true_positive_rate",
 ]

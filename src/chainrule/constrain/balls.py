@@ -206,6 +206,9 @@ class GroupL2Ball(VectorSet):
     def formula(self) -> str:
         return f"{super().formula}, g: each {self.groups}"
 
+    def __str__(self) -> str:
+        return super().__str__() if self.groups == "input" else f"{super().__str__()[:-1]}, groups='unit')"
+
     def nearest(self, v: Arrays, s: Arrays | None, axes: Axes, numbers: Mapping[str, Any]) -> tuple[Arrays, Any]:
         radius = numbers["radius"]
         along = [group_axes(self.groups, a) for a in v]

@@ -22,7 +22,7 @@ from chainrule.constrain.reports import (
     values_of,
 )
 from chainrule.constrain.stationarity import Member, made_up, members_of, smallest_singular_value
-from chainrule.constrain.whole import Whole, doubled, length
+from chainrule.constrain.whole import TILE, Whole, doubled, length
 from chainrule.errors import TrainingError
 from chainrule.graph import flatten, tree_map
 from chainrule.learn import Metric, Objective, Run
@@ -92,12 +92,11 @@ class Optimality:
             what = f"[g]₊ of {title}" if title in map(str, (v.limit for v in self.limits)) else f"distance from {title}"
             lines.append(f"  primal           {what}: {distance:.2g}")
         for title, multiplier in self.trained.items():
-            given = multiplier if isinstance(multiplier, dict) else {"": multiplier}
-            lines.append(f"  dual             trained λ = {_numbers(given)}  ({title})")
+            lines.append(f"  dual             trained λ = {numbers_of(multiplier)}  ({title})")
         lines += [f"  history          {line}" for line in self.history]
-        for title, found in _grouped(self.multipliers).items():
+        for title, found in by_set(self.multipliers).items():
             of = f", of {self.multiplier_of[title]}" if self.multiplier_of.get(title) else ""
-            lines.append(f"  dual             best λ̂ = {_numbers(found)}{of}  ({title})")
+            lines.append(f"  dual             best λ̂ = {numbers_of(found)}{of}  ({title})")
         for title, strength in self.penalties.items():
             lines.append(f"  penalty          λ = {strength:g}  ({title})")
         by = "the best λ̂" if self.approximate is None else f"‖θ − Π(θ − η∇F)‖/η, η = {self.approximate:.2g}"
@@ -190,16 +189,17 @@ def optimality(
     'ε-optimal'
     """
     whole, trained, first = _whole(subject, data, parameters, state, groups)
-    by_multipliers = isinstance(subject, Run) and isinstance(subject.method, MinMax)
-    decided = by_multipliers and getattr(subject.method, "rates", "") == "decisions"
-    value, gradient = whole.smooth(trained)
-    value += whole.rough(trained)
+    method = subject.method if isinstance(subject, Run) else None
+    by_multipliers = isinstance(method, MinMax)
+    decided = by_multipliers and getattr(method, "rates", "") == "decisions"
     data_loss, slope = whole.data_loss(trained)
+    value, gradient = whole.with_penalties(trained, data_loss, slope)
+    value += whole.rough(trained)
     scale = max(length(slope), LEAST_SHARE * length(whole.data_loss(first)[1]), 1e-300)
     members = [
         replace(m, what=limit_at(m.what, m.settings, whole, trained, tolerance, decided))
         if isinstance(m.what, Limit)
-        else replace(m, active=tolerance if by_multipliers else None)
+        else replace(m, active=tolerance if by_multipliers or _is_narrow(subject) else None)
         for m in members_of(whole.objective, whole.settings)
     ]  # fmt: skip
     titles = _titles(members)
@@ -319,7 +319,9 @@ def _whole(
         for k, v in m.settings().items() if k.startswith("share")
     }  # fmt: skip
     parameters, state, first = doubled(parameters), doubled(state), doubled(first)
-    whole = Whole(objective, parameters, state, settings, {k: doubled(v) for k, v in rows.items()}, treatment)
+    rows = {k: doubled(v) for k, v in rows.items()}
+    executor = "reference" if len(rows["x"]) <= TILE else "native"  # which is compiled first: not worth it for few
+    whole = Whole(objective, parameters, state, settings, rows, treatment, executor)
     return whole, treatment.trained(parameters), treatment.trained(first)
 
 
@@ -356,8 +358,12 @@ def _distance(member: Member, trained: Any) -> float:
 
 def _allowed(subject: Any, trained: Any) -> float:
     """Return the distance from a set that counts as none: the rounding of the run's own precision."""
-    narrow = isinstance(subject, Run) and flatten(subject.parameters)[0][0].dtype == np.float32
-    return (1e-6 if narrow else 1e-9) * (1.0 + length(trained))
+    return (1e-6 if _is_narrow(subject) else 1e-9) * (1.0 + length(trained))
+
+
+def _is_narrow(subject: Any) -> bool:
+    """Was it trained in single precision, where projection lands inside by several units of 10⁻⁷?"""
+    return isinstance(subject, Run) and flatten(subject.parameters)[0][0].dtype == np.float32
 
 
 def _by_projection(whole: Whole, trained: Any, gradient: Any) -> tuple[float, float]:
@@ -367,7 +373,8 @@ def _by_projection(whole: Whole, trained: Any, gradient: Any) -> tuple[float, fl
     return length(tree_map(np.subtract, trained, after)) / eta, eta
 
 
-def _grouped(multipliers: dict[str, float]) -> dict[str, dict[str, float]]:
+def by_set(multipliers: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Return the multipliers of each set by its limits' labels."""
     found: dict[str, dict[str, float]] = {}
     for label, value in multipliers.items():
         title, _, limit = label.partition(" | ")
@@ -375,7 +382,10 @@ def _grouped(multipliers: dict[str, float]) -> dict[str, dict[str, float]]:
     return found
 
 
-def _numbers(found: dict[str, float]) -> str:
+def numbers_of(found: Any) -> str:
+    """Return multipliers in words: one number, several with their labels, or the range of many."""
+    if not isinstance(found, Mapping):
+        return f"{found:.6g}"
     if len(found) == 1:
         return f"{next(iter(found.values())):.6g}"
     values = np.array(list(found.values()))

@@ -13,10 +13,11 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
+from chainrule.constrain import set_values
+from chainrule.constrain.keeping import inside
 from chainrule.errors import TableError, TrainingError
 from chainrule.estimators import settings
 from chainrule.estimators.callbacks import CallbackSupportMixin, Hooks
-from chainrule.estimators.defaults import SMALL, Choices
 from chainrule.estimators.inputs import InputEncoder, column_names, read_inputs
 from chainrule.execute import Loop
 from chainrule.learn import Objective, Predictor, Run
@@ -25,12 +26,13 @@ from chainrule.learn.checkpoints import EVERY, open_keeper
 from chainrule.learn.data import in_units_of_largest
 from chainrule.learn.fitting import Job, drive, prepare
 from chainrule.learn.progress import show_progress
+from chainrule.workflow.defaults import SMALL, Choices
 from chainrule.workflow.network import Head, build_objective, choose_head, encode_target
 from chainrule.workflow.split import split_rows
 
 Array = np.ndarray[Any, Any]
 Part = tuple[Array, Array, Array]
-CARRIED = ("parameters", "state", "optimizer", "clock")
+CARRIED = ("parameters", "state", "optimizer", "multipliers", "clock")
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,9 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
         batch_size: int | str = "auto",
         dropout: float | str = "auto",
         weight_decay: float | str = "auto",
+        constraint: Any = None,
+        penalty: Any = None,
+        method: Any = None,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.2,
         patience: int | str = "auto",
@@ -84,6 +89,9 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
         self.batch_size = batch_size
         self.dropout = dropout
         self.weight_decay = weight_decay
+        self.constraint = constraint
+        self.penalty = penalty
+        self.method = method
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
@@ -143,7 +151,9 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
             patience=chosen.patience if chosen.early_stopping else None,
             seed=seed,
             executor=self.executor,
+            method=settings.regularization(self).method,
         )
+        _begin_inside(job)
         if again:
             _go_on(job, {"parameters": self.parameters_, "state": self.state_})
         data = {"X": x, "y": y, "metadata": {} if sample_weight is None else {"sample_weight": sample_weight}}
@@ -180,7 +190,9 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
             batch_size=chosen.batch_size,
             seed=(self._seed + self._calls) % 2**32,
             executor=self.executor,
+            method=settings.regularization(self).method,
         )
+        _begin_inside(job)
         if not first:
             known = {"parameters": self.parameters_, "state": self.state_}
             _go_on(job, self._carry or known)
@@ -271,7 +283,10 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
 
     def _objective(self, chosen: Choices) -> Objective:
         hidden = settings.layers(chosen.hidden_layer_sizes)
-        return build_objective(self._head(), hidden, self.activation, float(chosen.dropout))
+        limited = settings.regularization(self)
+        return build_objective(
+            self._head(), hidden, self.activation, float(chosen.dropout), limited.penalties, limited.sets
+        )
 
     def _train(self, job: Job, hooks: Hooks | None) -> None:
         """Run a job to its end, and keep what predicts."""
@@ -281,7 +296,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
                 hooks.drive(job, report, lambda: self._would_be(job.result()))
             else:
                 drive(job, report, Callbacks((), job), open_keeper(job, None, EVERY, False, ()))
-        self.run_ = job.result()
+        self.run_ = replace(job.result(), method=settings.regularization(self).method)
         for name, value in self._would_be(self.run_).items():
             setattr(self, name, value)
         if self.run_.status == "non-finite":
@@ -299,6 +314,8 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
         self.history_ = history
         self.n_iter_ = len(history)
         self.n_outputs_ = self.target_.outputs
+        self.constraint_values_ = set_values(self.run_)
+        self.multipliers_ = dict(self.run_.multipliers)
         self.loss_ = history[-1]["loss"] if history else float("nan")
         self.best_epoch_ = self.run_.best_epoch
         watched = [entry["validation_loss"] for entry in history if "validation_loss" in entry]
@@ -314,6 +331,14 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
 def _dtype(chosen: Choices, rows: int) -> Any:
     """Double precision where each step uses all of a few rows, so that nothing depends on their order."""
     return np.float64 if chosen.batch_size == "all" and rows <= SMALL else np.float32
+
+
+def _begin_inside(job: Job) -> None:
+    """Let a job whose limits are held by multipliers begin at a point that satisfies them."""
+    if job.multipliers is not None:
+        first = inside(job.objective, job.loop.carry["parameters"])
+        job.loop = Loop({**job.loop.carry, "parameters": first})
+        job.snapshots[:] = [job.loop.snapshot()]
 
 
 def _go_on(job: Job, carried: Mapping[str, Any]) -> None:

@@ -39,7 +39,15 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         epochs: how often every row is used, at most.
         batch_size: rows for each step, or ``"all"``.
         dropout: the share of hidden values that are 0 in each step.
-        weight_decay: decoupled, as in AdamW: θ shrinks by η · weight_decay · θ in each step.
+        weight_decay: decoupled, as in AdamW: θ shrinks by η · weight_decay · θ in each step. That is no penalty of the
+            objective: beside a constraint or a penalty, "auto" is 0.
+        constraint: what the weights may be: a text such as ``"l2<=4"`` (the radius r of ‖w‖ ≤ r), ``"l1<=3 per layer"``
+            or ``"maxnorm<=2, nonnegative"``, a set of ``cr.constrain``, or a list of them; see
+            ``cr.constrain.sets_of``.
+        penalty: what the weights cost: ``"0.001*l1"``, ``"0.01*l2"`` (0.01·Σ w², no ½), ``"0.01*group"``, sums of
+            them, a penalty of ``cr.constrain``, or a list; see ``cr.constrain.penalties_of``.
+        method: how a constraint is kept: None or ``"projection"`` after each step, ``"lagrangian"`` or ``"augmented"``
+            by multipliers, or an object such as ``cr.constrain.Lagrangian(0.01)``.
         early_stopping: whether the parameters of the epoch with the lowest validation loss are kept.
         validation_fraction: the share of rows that are then set aside, unless ``fit`` is given ``validation_data``.
         patience: the training ends when the validation loss has not fallen for so many epochs.
@@ -55,6 +63,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         n_iter_: the epochs that were run; ``best_epoch_`` the one whose parameters were kept, if one was chosen.
         loss_: the training loss of the last epoch; ``best_validation_loss_`` the lowest validation loss, if any.
         parameters_: the network's parameters by name.
+        constraint_values_: what each set of ``constraint`` comes to, whether it holds, and by how much: ``value``,
+            ``limit``, ``holds``; ``multipliers_`` are those of ``method``. ``cr.optimality(estimator.run_)`` says what
+            may be claimed of the result.
         chosen_: every setting that may be "auto", with the value in force.
         run_: the training run, for ``cr.explain`` and ``cr.diagnose``; no part of a copy or pickle.
 
@@ -86,6 +97,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         batch_size: int | str = "auto",
         dropout: float | str = "auto",
         weight_decay: float | str = "auto",
+        constraint: Any = None,
+        penalty: Any = None,
+        method: Any = None,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.2,
         patience: int | str = "auto",
@@ -106,6 +120,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             batch_size=batch_size,
             dropout=dropout,
             weight_decay=weight_decay,
+            constraint=constraint,
+            penalty=penalty,
+            method=method,
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
             patience=patience,

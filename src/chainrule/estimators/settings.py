@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -10,16 +10,27 @@ from sklearn.utils import check_random_state
 
 from chainrule import nn
 from chainrule.errors import TrainingError
-from chainrule.estimators.defaults import Choices, automatic
-from chainrule.learn import AdamW, Optimizer, get_optimizer, get_schedule
-from chainrule.learn.optimizers import DEFAULT_RATES, LBFGS
+from chainrule.learn import Optimizer
 from chainrule.learn.preparing import require_count
 from chainrule.learn.schedules import SCHEDULES
 from chainrule.nn.activations import choose
 from chainrule.table.say import listing, say
+from chainrule.workflow import problem
+from chainrule.workflow.defaults import Choices, automatic
+from chainrule.workflow.optimizing import make_optimizer, searches
+from chainrule.workflow.problem import Regularization
 
 NUMBER = (int, float, np.integer, np.floating)
 WHOLE = (int, np.integer)
+
+
+def regularization(estimator: Any) -> Regularization:
+    """Return what an estimator's constraint, penalty and method say.
+
+    Raises:
+        TrainingError: what they cannot mean.
+    """
+    return problem.regularization(estimator.constraint, estimator.penalty, estimator.method)
 
 
 def choices(estimator: Any, rows: int, has_validation: bool) -> Choices:
@@ -30,12 +41,14 @@ def choices(estimator: Any, rows: int, has_validation: bool) -> Choices:
     """
     given = {field.name: getattr(estimator, field.name) for field in fields(Choices)}
     own = {name: value for name, value in given.items() if not _is_auto(value)}
-    chosen = replace(automatic(rows, hasattr(estimator, "class_weight")), **own)
-    given_optimizer = _optimizer_object(estimator.optimizer)
-    if given_optimizer is not None and not given_optimizer.has_steps:  # it searches along lines
-        whole: dict[str, Any] = {"batch_size": "all", "dropout": 0.0, "early_stopping": False}
-        chosen = replace(chosen, **{name: value for name, value in whole.items() if name not in own})
-    if has_validation and _is_auto(given["early_stopping"]):
+    limited = regularization(estimator)
+    given_optimizer = estimator.optimizer
+    searching = searches(given_optimizer) or (isinstance(given_optimizer, Optimizer) and not given_optimizer.has_steps)
+    chosen = automatic(rows, hasattr(estimator, "class_weight"), regularized=bool(limited), searches=searching)
+    chosen = replace(chosen, **own)
+    if limited.method is not None:
+        chosen = problem.without_stopping(chosen, given["early_stopping"] is True, "early_stopping=True")
+    elif has_validation and _is_auto(given["early_stopping"]):
         chosen = replace(chosen, early_stopping=True)
     if not isinstance(chosen.early_stopping, bool | np.bool_):
         raise TrainingError(f"early_stopping is {say(chosen.early_stopping)}; it is True, False or 'auto'")
@@ -81,13 +94,6 @@ def _require_rate(rate: Any) -> None:
         )
 
 
-def _optimizer_object(given: Any) -> Optimizer | None:
-    """Return an optimizer that has settings of its own, and no learning rate from here; None for a name with one."""
-    if isinstance(given, str) and given == "lbfgs":
-        return LBFGS()
-    return given if isinstance(given, Optimizer) else None
-
-
 def layers(sizes: Any) -> list[Any]:
     """Return hidden sizes and layers as a list: of one number, one layer, or a sequence of them."""
     if isinstance(sizes, nn.Sequential):
@@ -110,28 +116,15 @@ def layers(sizes: Any) -> list[Any]:
 
 def optimizer(estimator: Any, chosen: Choices) -> Optimizer:
     """Return the optimizer with its learning rate and weight decay; one that is given as an object has its own."""
-    given, made = estimator.optimizer, _optimizer_object(estimator.optimizer)
-    if made is not None:
-        for name in ("learning_rate", "schedule", "weight_decay"):
-            if _is_auto(getattr(estimator, name)):
-                continue
-            if not isinstance(given, Optimizer):
-                raise TrainingError(f"{name} is given, and 'lbfgs' has none: leave it out; L-BFGS finds its own steps")
-            raise TrainingError(f"{name} is given twice: leave it out here, and set it in the optimizer, {given!r}")
-        return made
-    rate = chosen.learning_rate
-    if _is_auto(estimator.learning_rate) and given not in ("adam", "adamw"):
-        rate = DEFAULT_RATES.get(given, rate)
-    made = get_optimizer(given, get_schedule(chosen.schedule, float(rate)) if isinstance(rate, NUMBER) else rate)
-    decay = float(chosen.weight_decay)
-    if given == "adam":
-        return AdamW(made.learning_rate, decay=decay) if decay else made
-    if is_dataclass(made) and any(field.name == "decay" for field in fields(made)):
-        found: Optimizer = replace(made, decay=decay)
-        return found
-    if not _is_auto(estimator.weight_decay) and decay:
-        raise TrainingError(f"the optimizer {given!r} has no weight decay; use 'adam' or 'adamw'")
-    return made
+    given = {field.name for field in fields(Choices) if not _is_auto(getattr(estimator, field.name))}
+    if not isinstance(estimator.optimizer, Optimizer):
+        return make_optimizer(estimator.optimizer, chosen, given)
+    for name in ("learning_rate", "schedule", "weight_decay"):
+        if name in given:
+            raise TrainingError(
+                f"{name} is given twice: leave it out here, and set it in the optimizer, {estimator.optimizer!r}"
+            )
+    return estimator.optimizer
 
 
 def seed(random_state: Any) -> int:
@@ -152,9 +145,9 @@ def seed(random_state: Any) -> int:
 
 BEGUN_WITH = (
     "hidden_layer_sizes", "activation", "loss", "optimizer", "learning_rate", "schedule", "batch_size", "dropout",
-    "weight_decay",
+    "weight_decay", "constraint", "penalty", "method",
 )  # fmt: skip
-"""What cannot change between two calls of partial_fit: the network, the optimizer, and the settings of both."""
+"""What cannot change between two calls of partial_fit: the problem, the network, the optimizer, and their settings."""
 
 
 def begun(estimator: Any) -> dict[str, Any]:

@@ -77,7 +77,10 @@ class Model:
 
     @property
     def objective(self) -> Objective:
-        """The objective the network was trained on, where both can be told from the file."""
+        """The network and the loss it was trained on, where both can be told from the file.
+
+        Constraints and penalties of a training on a table are added by ``cr.workflow.objective_of``.
+        """
         if self.network is None or self.loss_numbers is None:
             raise ModelFileError("this model was trained with a network or loss of one's own, which a file cannot hold")
         return Objective(self.network, loss_from(self.loss, self.loss_numbers))

@@ -88,6 +88,7 @@ def prepare(
     treatment = make_treatment(_declared(objective, kind, start), frozen, rate_factors, decay_factors)
     if objective.penalty or objective.subject_to:
         objective = objective.covering(declared_parameters(objective.network, kind, start), treatment.frozen)
+    _refuse_average_of_no_convex_set(average, objective)
     multipliers, said = None, []
     if method is not None:
         if not chosen.has_steps:
@@ -162,6 +163,15 @@ def _refuse_beside_min_max(method: MinMax | None, groups: Any, patience: int | N
         raise TrainingError(
             f"patience keeps the parameters of the lowest validation loss, which may violate the constraints that "
             f"{type(method).__name__} is on its way to: leave it out"
+        )
+
+
+def _refuse_average_of_no_convex_set(average: Average | None, objective: Objective) -> None:
+    """Raise TrainingError where the average of points that are all in a set need not be in it."""
+    bent = [member for member in objective.subject_to if not getattr(member, "convex", True)]
+    if average is not None and average.evaluated and bent:
+        raise TrainingError(
+            f"{bent[0]} is not convex, so that an average of points in it need not be in it: leave average out"
         )
 
 

@@ -4,6 +4,7 @@ from chainrule.workflow.curve_options import CurveOptions
 from chainrule.workflow.evaluate import Evaluation, evaluate
 from chainrule.workflow.learning_curve import LearningCurves, learning_curve
 from chainrule.workflow.predict import predict
+from chainrule.workflow.problem import objective_of
 from chainrule.workflow.score import ClassificationScore, RegressionScore, Score
 from chainrule.workflow.train import Trained, TrainOptions, train
 from chainrule.workflow.why import Importance, Why, explain_row, importance
@@ -26,6 +27,7 @@ __all__ = [
     "explain_row",
     "importance",
     "learning_curve",
+    "objective_of",
     "predict",
     "train",
     "worked_example",

@@ -75,11 +75,16 @@ def choose_head(kind: str, outputs: int, loss: Any, name: str) -> Head:
 
 
 def build_objective(
-    head: Head, hidden: Sequence[int | nn.Layer], activation: nn.activations.Activation, dropout: float
+    head: Head,
+    hidden: Sequence[int | nn.Layer],
+    activation: nn.activations.Activation,
+    dropout: float,
+    penalty: Sequence[Any] = (),
+    subject_to: Sequence[Any] = (),
 ) -> Objective:
     """Return Dense layers of the given sizes (each with dropout after it, where asked for) and the head.
 
-    In the place of a size may stand a layer, which is taken as it is.
+    In the place of a size may stand a layer, which is taken as it is. Penalties and sets are those of ``Objective``.
     """
     layers: list[nn.Layer] = []
     for part in hidden:
@@ -90,7 +95,7 @@ def build_objective(
         if dropout:
             layers.append(nn.Dropout(dropout))
     layers.append(nn.Dense(head.units, activation=head.activation))
-    return Objective(nn.Sequential(layers), loss=head.loss)
+    return Objective(nn.Sequential(layers), head.loss, penalty, subject_to)
 
 
 def encode_target(head: Head, kind: str, values: Array) -> Array:

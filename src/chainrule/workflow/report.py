@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from chainrule.constrain.claims import by_set, numbers_of
 from chainrule.workflow.layout import WIDTH, columns, count, cut, line, number, percent, printable, short
+from chainrule.workflow.options import SIZED
 from chainrule.workflow.score import ClassificationScore, RegressionScore, Score
 
 if TYPE_CHECKING:
+    from chainrule.constrain import Optimality
     from chainrule.workflow.evaluate import Evaluation
     from chainrule.workflow.train import Trained
 
 
+SIZED_AS: dict[str, Callable[[Any], str]] = {
+    "hidden_layer_sizes": lambda sizes: f"hidden layers {','.join(map(str, sizes))}",
+    "learning_rate": lambda rate: f"learning rate {rate:g}",
+    "schedule": lambda name: f"schedule {name}",
+    "epochs": lambda number: f"epochs {number}",
+    "batch_size": lambda size: f"batch size {size}",
+    "dropout": lambda share: f"dropout {share:g}",
+    "weight_decay": lambda decay: f"weight decay {decay:g}",
+    "patience": lambda number: f"patience {number}",
+}
+"""How the report names what was chosen by the table's size."""
 MOST_CLASSES = 12
 MOST_PAIRS = 5
 MOST_LINES = 6
@@ -49,10 +64,8 @@ def training_text(trained: Trained, place: str | None = None, *, replaced: bool 
     inner = (f"{units} {about['options']['activation']}" for units in layers[1:-1])
     shape = " → ".join([count(layers[0], "input"), *inner, count(layers[-1], "output")])
     lines.append(line("network", f"{shape}; {count(about['parameters'], 'parameter')}; {model.loss}"))
-    how = f"{about['options']['optimizer']}, learning rate {run.settings['learning_rate']:g}"
-    took = f"{count(run.epochs, 'epoch')}, {count(run.steps, 'step')}, {trained.seconds:.1f}\xa0s"
-    lines.append(line("training", f"{how}, batches of {run.plan.batch_size}; {took}"))
-    lines.append(line("", run.message))
+    lines += training_lines(trained)
+    lines += problem_lines(trained)
     lines += warning_lines(trained)
     lines.append("")
     lines += score_text(trained.scores.get("test"), trained.scores["training"])
@@ -61,6 +74,96 @@ def training_text(trained: Trained, place: str | None = None, *, replaced: bool 
         lines.append(line("saved", place + (" (replaced an older model)" if replaced else ""), break_words=False))
         lines.append(line("", f"to use it: chainrule predict {quote(place)} NEW_TABLE.csv", break_words=False))
     return "\n".join(lines)
+
+
+def training_lines(trained: Trained) -> list[str]:
+    """Return with which settings the network was trained, how long, and what was chosen by the table's size."""
+    run, options, chosen = trained.run, trained.model.about["options"], trained.model.about["chosen"]
+    schedule = "" if chosen["schedule"] == "constant" else f", {chosen['schedule']}"
+    rate = f", learning rate {run.settings['learning_rate']:g}{schedule}" if "learning_rate" in run.settings else ""
+    decay = f", weight decay {run.settings['decay']:g}" if run.settings.get("decay") else ""
+    size = run.plan.batch_size
+    batches = "all rows at a step" if size >= trained.rows["training"] else f"batches of {size}"
+    more = "".join(
+        f", {what} {options[name]:g}"
+        for name, what in (("clip", "gradient clipped to"), ("average", "parameters averaged with decay"))
+        if options[name] is not None
+    )
+    took = f"{count(run.epochs, 'epoch')}, {count(run.steps, 'step')}, {trained.seconds:.1f}\xa0s"
+    lines = [line("training", f"{options['optimizer']}{rate}{decay}{more}, {batches}; {took}"), line("", run.message)]
+    sized = [name for name in SIZED_AS if options[SIZED[name]] is None and _is_read(name, trained)]
+    if sized:
+        lines.append(line("", f"by the table's size: {', '.join(SIZED_AS[name](chosen[name]) for name in sized)}"))
+    return lines
+
+
+def _is_read(name: str, trained: Trained) -> bool:
+    """Did the training read a setting that goes by the table's size?"""
+    run = trained.run
+    if name == "patience":
+        return run.plan.patience is not None
+    if name == "learning_rate":
+        return trained.model.about["options"]["optimizer"] in ("adam", "adamw")  # others have rates of their own
+    if name == "schedule":
+        return "learning_rate" in run.settings
+    if name == "weight_decay":
+        return "decay" in run.settings
+    return name != "dropout" or bool(trained.model.about["chosen"]["hidden_layer_sizes"])
+
+
+def problem_lines(trained: Trained) -> list[str]:
+    """Return the problem with its constraints and penalties, whether they hold, and what may be claimed of the result.
+
+    Nothing where there are none.
+    """
+    came_to, objective = trained.reached, trained.run.objective
+    if came_to is None:
+        return []
+    terms = " + ".join(["F(θ)", *(_term(p) for p in objective.penalty)])
+    lines = [line("problem", f"minimize {terms}; F is the mean loss")]
+    lines += [line("", f"subject to {getattr(member, 'formula', member)}") for member in objective.subject_to]
+    described = [text for m in (*objective.subject_to, *objective.penalty) for text in _covers(m)]
+    lines += [line("", text) for text in dict.fromkeys(described)]
+    found = came_to.optimality
+    kept = [*came_to.sets, *found.limits]
+    for i, value in enumerate(kept):
+        lines.append(line("constraint" if i == 0 else "", str(value)))
+    if objective.penalty:
+        lines.append(line("penalty", f"{found.value - found.data_loss:.6g}, beside a loss of {found.data_loss:.6g}"))
+    if came_to.zeros:
+        lines.append(line("zeros", f"{came_to.zeros} of {came_to.covered} numbers are exactly 0"))
+    unused = came_to.unused_inputs(trained.model)
+    if unused:
+        lines.append(line("not used", f"{', '.join(unused)}: all outgoing weights are 0"))
+    lines += multiplier_lines(found)
+    near = "" if all(v.holds for v in came_to.sets) or found.level == "infeasible" else f", to ε = {found.tolerance:g}"
+    lines.append(line("level", f"{found.level}{near}: {found.said}"))
+    return lines
+
+
+def _term(penalty: Any) -> str:
+    """Return a penalty as it is written in the objective, its λ as a number."""
+    formula, strength = getattr(penalty, "formula", str(penalty)), getattr(penalty, "strength", None)
+    return str(formula) if strength is None else str(formula).replace("λ", f"{strength:g}", 1)
+
+
+def _covers(member: Any) -> list[str]:
+    """Return what a penalty or a set is over, and what it is not."""
+    cover: Any = getattr(member, "cover", None)
+    return list(cover.describe()) if hasattr(cover, "describe") else []
+
+
+def multiplier_lines(found: Optimality) -> list[str]:
+    """Return λ̂ of each set, beside λ as training left it."""
+    lines: list[str] = []
+    trained = {title: numbers_of(v) for title, v in found.trained.items()}
+    for title, multipliers in by_set(found.multipliers).items():
+        of = found.multiplier_of.get(title, "")
+        text = f"best λ̂ = {numbers_of(multipliers)}{f' of {of}' if of else ''}"
+        if title in trained:
+            text += f"; λ = {trained[title]} as training left it"
+        lines.append(line("multiplier" if not lines else "", text))
+    return lines
 
 
 def warning_lines(trained: Trained) -> list[str]:

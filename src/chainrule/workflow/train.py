@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.constrain.keeping import inside
 from chainrule.errors import TrainingError
 from chainrule.files import Model
-from chainrule.learn import Report, Run, fit, get_optimizer, get_schedule
-from chainrule.learn.optimizers import DEFAULT_RATES
-from chainrule.nn import choose
+from chainrule.learn import Report, Run, fit
 from chainrule.table import (
     Finding,
     TableEncoder,
@@ -31,35 +30,16 @@ from chainrule.table import (
 from chainrule.table.cells import as_numbers
 from chainrule.table.say import at_rows
 from chainrule.workflow.network import build_objective, choose_head, encode_target
+from chainrule.workflow.optimizing import make_optimizer
+from chainrule.workflow.options import SHARE, TrainOptions
 from chainrule.workflow.predict import predict_values, score_model
+from chainrule.workflow.problem import Reached, reached
 from chainrule.workflow.report import headline, training_text
 from chainrule.workflow.score import Score
-from chainrule.workflow.split import Split, split_rows
+from chainrule.workflow.split import split_rows
 
 Array = np.ndarray[Any, Any]
 EXTREME = 1000
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """Everything that may be chosen; None means: chosen from the data, and said."""
-
-    task: str | None = None
-    ignore: tuple[str, ...] = ()
-    hidden: tuple[int, ...] = (128,)
-    activation: str = "relu"
-    loss: str | None = None
-    dropout: float | None = None
-    optimizer: str = "adam"
-    learning_rate: float | None = None
-    schedule: str = "constant"
-    epochs: int = 200
-    batch_size: int | str | None = None
-    patience: int = 20
-    validation: float = 0.2
-    test: float = 0.2
-    seed: int = 0
-    executor: str = "native"
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,6 +61,8 @@ class Trained:
     test_source: str | None
     scores: dict[str, Score] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    reached: Reached | None = None
+    """What constraints and penalties came to, where there are any."""
     from_file: bool = False
 
     def __str__(self) -> str:
@@ -123,6 +105,8 @@ class Trained:
             "steps": self.run.steps,
             "best_epoch": self.run.best_epoch,
             "settings": dict(self.run.settings),
+            "chosen": dict(self.model.about["chosen"]),
+            "problem": self.model.about.get("problem"),
             "seed": self.run.seed,
             "seconds": self.seconds,
             "scores": {part: score.to_dict() for part, score in self.scores.items()},
@@ -130,16 +114,6 @@ class Trained:
             "findings": [asdict(finding) for finding in self.findings],
             "no_better_than_guessing": self.no_better is not None,
         }
-
-
-def default_dropout(task: Task) -> float:
-    """Return a dropout rate for a task: on small tables it helped classes and did not help numbers."""
-    return 0.2 if task.is_classification else 0.0
-
-
-def default_batch_size(rows: int) -> int:
-    """Return a batch size for a number of training rows: small batches learn better, large ones go faster."""
-    return next((size for most, size in ((2_000, 32), (8_000, 64), (32_000, 128)) if rows <= most), 256)
 
 
 def open_table(table: Any) -> tuple[Any, str]:
@@ -181,13 +155,18 @@ def train(
     {'training': 38, 'validation': 10, 'test': 12}
     """
     options = options or TrainOptions()
-    _check(options)
+    options.check()
+    limited = options.regularization()
     frame, source = open_table(table)
     values = select_target(frame, target)[1]
     task = infer_task(values, options.task, target)
     labeled = np.flatnonzero(~missing_labels(values))
-    split = _split(values.gather(labeled), task, options, test_data is not None)
-    training, validation, test = (labeled[part] for part in (split.training, split.validation, split.test))
+    labels, test = _labels(values.gather(labeled), task), 0.0 if test_data is not None else options.test
+    rest = split_rows(len(labeled), labels, 0.0, test, options.seed).training
+    chosen, given = options.choices(len(rest), task, limited), options.given
+    share = options.validation if options.validation is not None else SHARE if chosen.early_stopping else 0.0
+    split = split_rows(len(labeled), labels, share, test, options.seed)
+    training, validation, tested = (labeled[part] for part in (split.training, split.validation, split.test))
 
     encoder = TableEncoder.fit(frame, target=target, ignore=options.ignore, rows=training, source=source)
     target_encoder = TargetEncoder.fit(values, task, training, column=target)
@@ -205,18 +184,23 @@ def train(
         return rows[0], encode_target(head, task.kind, rows[1])
 
     parts = {"training": part(training)} | ({"validation": part(validation)} if len(validation) else {})
-    dropout = default_dropout(task) if options.dropout is None else options.dropout
-    objective = build_objective(head, options.hidden, options.activation, dropout)
-    rate = DEFAULT_RATES[options.optimizer] if options.learning_rate is None else options.learning_rate
+    objective = build_objective(
+        head, chosen.hidden_layer_sizes, options.activation, float(chosen.dropout), limited.penalties, limited.sets
+    )
+    x, y = fitting(parts["training"])
+    first = None if limited.method is None else inside(objective.on(x), objective.network.initialize(x, options.seed))
     begin = perf_counter()
     run = fit(
         objective,
-        fitting(parts["training"]),
-        optimizer=get_optimizer(options.optimizer, get_schedule(options.schedule, rate)),
-        epochs=options.epochs,
-        batch_size=options.batch_size or default_batch_size(len(training)),
+        (x, y),
+        optimizer=make_optimizer(options.optimizer, chosen, given, options.clip),
+        method=limited.method,
+        epochs=chosen.epochs,
+        batch_size=chosen.batch_size,
         validation=fitting(parts["validation"]) if "validation" in parts else None,
-        patience=options.patience if "validation" in parts else None,
+        patience=chosen.patience if chosen.early_stopping and "validation" in parts else None,
+        average=options.average,
+        parameters=first,
         seed=options.seed,
         executor=options.executor,
         progress=progress,
@@ -227,13 +211,17 @@ def train(
     seconds = perf_counter() - begin
     if run.status == "non-finite":
         raise TrainingError(f"the training diverged at {run.problem}. No model was saved")
+    came_to = reached(run)
     model = _model(run, encoder, target_encoder, options, source, task, parts["training"][1])
+    model.about["chosen"] = {**chosen.to_dict(), "early_stopping": run.plan.patience is not None}
+    if came_to is not None:
+        model.about["problem"] = {"text": str(run.objective), **came_to.to_dict()}
     test_source = None
     if test_data is not None:
         test_frame, test_source = open_table(test_data)
         parts["test"] = labeled_rows(model, test_frame, test_source)[:2]
-    elif len(test):
-        parts["test"] = part(test)
+    elif len(tested):
+        parts["test"] = part(tested)
     scores = {name: score_model(model, x, y) for name, (x, y) in parts.items()}
     model.about["scores"] = {name: score.to_dict() for name, score in scores.items()}
     return Trained(
@@ -248,6 +236,7 @@ def train(
         test_source=test_source,
         scores=scores,
         findings=findings,
+        reached=came_to,
         from_file=isinstance(table, str | PathLike),
     )
 
@@ -294,22 +283,13 @@ def labeled_rows(model: Model, frame: Any, source: str) -> tuple[Array, Array, i
     return x, model.target.transform(values, rows, source=source), int(missing.sum())
 
 
-def _split(values: Any, task: Task, options: TrainOptions, has_test_data: bool) -> Split:
-    labels = None
-    if task.is_classification:
-        texts = values.cast(str).to_list()
-        index = {text: i for i, text in enumerate(sorted(set(texts)))}
-        labels = np.array([index[text] for text in texts], np.int64)
-    return split_rows(len(values), labels, options.validation, 0.0 if has_test_data else options.test, options.seed)
-
-
-def _check(options: TrainOptions) -> None:
-    """Say what is wrong with the options before any work is done."""
-    choose(DEFAULT_RATES, options.optimizer, "optimizer")
-    if any(units < 1 for units in options.hidden):
-        raise TrainingError(f"a hidden layer of {min(options.hidden)} units is not possible; give sizes such as 64,32")
-    if options.patience < 1:
-        raise TrainingError(f"patience is {options.patience}; it must be at least 1")
+def _labels(values: Any, task: Task) -> Array | None:
+    """Return the class of each row, so that it can be split class by class; None where the target is a number."""
+    if not task.is_classification:
+        return None
+    texts = values.cast(str).to_list()
+    index = {text: i for i, text in enumerate(sorted(set(texts)))}
+    return np.array([index[text] for text in texts], np.int64)
 
 
 def _model(
@@ -323,9 +303,9 @@ def _model(
         "guess": guess,
         "layers": layers,
         "parameters": int(sum(v.size for v in run.parameters.values())),
-        "options": asdict(options),
+        "options": options.to_dict(),
     }
     return Model.from_run(run, table=encoder, target=target, about=about)
 
 
-__all__ = ["TrainOptions", "Trained", "default_batch_size", "labeled_rows", "open_table", "predict_values", "train"]
+__all__ = ["TrainOptions", "Trained", "labeled_rows", "open_table", "predict_values", "train"]

@@ -1,8 +1,8 @@
-"""What the word "auto" becomes: settings that fit the size of the data."""
+"""Settings that fit the size of the data: what is chosen where nothing is given, by ``train`` and by estimators."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 SMALL = 1_000
@@ -13,7 +13,7 @@ LARGE = 8_000
 
 @dataclass(frozen=True)
 class Choices:
-    """Every setting that may be "auto", with the value in force."""
+    """Every setting that goes by the size of the data, with the value in force."""
 
     hidden_layer_sizes: Any
     learning_rate: Any
@@ -47,11 +47,23 @@ SETTINGS: dict[str, tuple[tuple[int, Choices], ...]] = {
 """For classes and numbers, the settings up to a number of training rows."""
 
 
-def automatic(rows: int, classification: bool) -> Choices:
-    """Return the settings for a number of rows.
+def automatic(rows: int, classification: bool, *, regularized: bool = False, searches: bool = False) -> Choices:
+    """Return the settings for a number of rows, of all that are given but those to test on.
+
+    Args:
+        rows: how many there are.
+        classification: are classes to be told, or numbers?
+        regularized: is there a constraint or a penalty? Then there is no weight decay beside it: decoupled decay is no
+            penalty that the objective has, and would move the solution away from that of the problem as it is stated.
+        searches: does the optimizer search along lines (L-BFGS)? Then each step uses all rows, without chance.
 
     >>> automatic(150, True).batch_size, automatic(50_000, True).early_stopping
     ('all', True)
+    >>> automatic(150, True).weight_decay, automatic(150, True, regularized=True).weight_decay
+    (1.0, 0.0)
     """
     steps = SETTINGS["classes" if classification else "numbers"]
-    return next(found for most, found in steps if rows <= most)
+    found = next(found for most, found in steps if rows <= most)
+    if regularized:
+        found = replace(found, weight_decay=0.0)
+    return replace(found, batch_size="all", dropout=0.0, early_stopping=False) if searches else found
