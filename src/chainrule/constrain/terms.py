@@ -74,7 +74,8 @@ class Term:
         """Return what of its mean the row with the largest weight is."""
         mask = self.mask(rows)
         weights = np.asarray(rows["weight"] if mask is None else mask * rows["weight"], np.float64)
-        return float(np.max(weights) / np.sum(weights))
+        total = float(np.sum(weights))
+        return float(np.max(weights)) / total if total else 0.0  # ``share`` refuses a mean over no row
 
     def total(self, view: Any, loss: Any, share: Any, decided: bool = False) -> Any:
         """Return Σ wᵢ qᵢ / share over a batch: what adds up from tile to tile. Of one number of all, count times it.
