@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +97,11 @@ SAY_WHEN_TRAINING = """
 import sys
 import chainrule.learn.many as room
 from chainrule.cli import main
-drive = room._drive
+run = room._run
 def saying(*given):
     print("training", file=sys.stderr, flush=True)
-    return drive(*given)
-room._drive = saying
+    run(*given)
+room._run = saying
 main()
 """
 
@@ -108,17 +109,18 @@ main()
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_ctrl_c_ends_it_with_one_word() -> None:
     arguments = ["--epochs", "1000000", "--validation", "0", "--hidden", "16", "--repeats", "3", "--plot", "c.png"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", SAY_WHEN_TRAINING, "learning-curve", str(PENGUINS), "-t", "species", *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
-    )  # fmt: skip
-    try:
-        assert process.stderr is not None
-        assert process.stderr.readline() == "training\n"
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
+    command = [sys.executable, "-c", SAY_WHEN_TRAINING, "learning-curve", str(PENGUINS), "-t", "species", *arguments]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"}
+    with subprocess.Popen(command, **pipes) as process:
+        try:
+            assert process.stderr is not None
+            assert process.stderr.readline() == "training\n"
+            time.sleep(0.5)
+            assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, out) == (130, "")
     assert [line for line in err.splitlines() if line != "training"] == ["interrupted"]
     assert not Path("c.png").exists()

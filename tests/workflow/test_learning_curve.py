@@ -55,7 +55,7 @@ def alone(table: Any, target: str, options: CurveOptions, repeat: int) -> tuple[
     frame = read_table(table) if isinstance(table, Path) else pl.DataFrame(table)
     values, seed = frame[target], options.seed + repeat
     task = infer_task(values, None, target)
-    labels = class_numbers(values) if task.is_classification else None
+    labels = class_numbers(values, task)
     split = split_rows(frame.height, labels, options.validation, options.test, seed)
     encoder = TableEncoder.fit(frame, target=target, rows=split.training)
     coder = TargetEncoder.fit(values, task, split.training, column=target)

@@ -81,7 +81,7 @@ class Source:
     @classmethod
     def of(cls, frame: Any, values: Any, task: Task, options: Any, name: str) -> Source:
         """Return a table with its splits: that of repeat r is the one that ``train`` makes with seed + r."""
-        labels = class_numbers(values) if task.is_classification else None
+        labels = class_numbers(values, task)
         splits = [
             split_rows(len(values), labels, options.validation, options.test, (options.seed + r) % 2**64)
             for r in range(options.repeats)
@@ -102,7 +102,7 @@ class Source:
 
         Its encoders know its training rows and no others: medians, categories, the target's mean.
         """
-        labels = class_numbers(self.values) if self.task.is_classification else None
+        labels = class_numbers(self.values, self.task)
         return [
             self._sample(rows, shortened(split, rows, labels, seed), seed)
             for repeat, split in enumerate(self.splits)

@@ -339,7 +339,7 @@ def _drawn(labeled: Array, values: Any, task: Task, o: CurveOptions) -> Array:
     most = max(MOST_ROWS, -(-max(o.rows, default=0) // (1.0 - o.test)))
     if len(labeled) <= most:
         return labeled
-    labels = class_numbers(values.gather(labeled)) if task.is_classification else None
+    labels = class_numbers(values.gather(labeled), task)
     return labeled[split_rows(len(labeled), labels, 0.0, most / len(labeled), o.seed).test]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.errors import TrainingError
+from chainrule.table import Task
 from chainrule.table.say import count as say
 
 Array = np.ndarray[Any, Any]
@@ -53,8 +54,10 @@ def split_rows(count: int, classes: Array | None, validation: float, test: float
     return Split(np.sort(training), np.sort(watched), np.sort(held_out))
 
 
-def class_numbers(values: Any) -> Array:
-    """Return the number of each row's class, in the order of the classes' texts (a polars column without missing)."""
+def class_numbers(values: Any, task: Task) -> Array | None:
+    """Return the number of each row's class (in the order of their texts), to split by; None where it is a number."""
+    if not task.is_classification:
+        return None
     texts = values.cast(str).to_list()
     index = {text: i for i, text in enumerate(sorted(set(texts)))}
     return np.array([index[text] for text in texts], np.int64)

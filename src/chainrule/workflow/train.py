@@ -36,7 +36,7 @@ from chainrule.workflow.predict import predict_values, score_model
 from chainrule.workflow.problem import Reached, reached
 from chainrule.workflow.report import headline, training_text
 from chainrule.workflow.score import Score
-from chainrule.workflow.split import split_rows
+from chainrule.workflow.split import class_numbers, split_rows
 
 Array = np.ndarray[Any, Any]
 EXTREME = 1000
@@ -152,7 +152,7 @@ def train(
     >>> frame = {"x": [0.1 * i for i in range(60)], "y": [i > 30 for i in range(60)]}
     >>> trained = cr.workflow.train(frame, "y", cr.workflow.TrainOptions(epochs=30))
     >>> trained.rows
-    {'training': 38, 'validation': 10, 'test': 12}
+    {'training': 48, 'test': 12}
     """
     options = options or TrainOptions()
     options.check()
@@ -161,7 +161,7 @@ def train(
     values = select_target(frame, target)[1]
     task = infer_task(values, options.task, target)
     labeled = np.flatnonzero(~missing_labels(values))
-    labels, test = _labels(values.gather(labeled), task), 0.0 if test_data is not None else options.test
+    labels, test = class_numbers(values.gather(labeled), task), 0.0 if test_data is not None else options.test
     rest = split_rows(len(labeled), labels, 0.0, test, options.seed).training
     chosen, given = options.choices(len(rest), task, limited), options.given
     share = options.validation if options.validation is not None else SHARE if chosen.early_stopping else 0.0
@@ -281,15 +281,6 @@ def labeled_rows(model: Model, frame: Any, source: str) -> tuple[Array, Array, i
         raise TrainingError(f"{source}: no row has a value in {model.target.column!r}, so nothing can be compared")
     x = model.table.transform(frame, source=source)[rows]
     return x, model.target.transform(values, rows, source=source), int(missing.sum())
-
-
-def _labels(values: Any, task: Task) -> Array | None:
-    """Return the class of each row, so that it can be split class by class; None where the target is a number."""
-    if not task.is_classification:
-        return None
-    texts = values.cast(str).to_list()
-    index = {text: i for i, text in enumerate(sorted(set(texts)))}
-    return np.array([index[text] for text in texts], np.int64)
 
 
 def _model(
