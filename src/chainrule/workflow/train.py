@@ -152,7 +152,7 @@ def train(
     >>> frame = {"x": [0.1 * i for i in range(60)], "y": [i > 30 for i in range(60)]}
     >>> trained = cr.workflow.train(frame, "y", cr.workflow.TrainOptions(epochs=30))
     >>> trained.rows
-    {'training': 38, 'validation': 10, 'test': 12}
+    {'training': 48, 'test': 12}
     """
     options = options or TrainOptions()
     options.check()
