@@ -104,6 +104,7 @@ def test_what_is_wrong_is_said(cli: Any, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("default:the checkpoint")
 def test_a_damaged_checkpoint_is_passed_over_and_said(cli: Any, tmp_path: Path) -> None:
     words = ["train", str(PENGUINS), "-t", "species", "--epochs", "20", "--patience", "20", "--checkpoint", "run"]
+    words += ["--batch-size", "8", "--executor", "reference"]  # so that it takes longer than one checkpoint
     assert cli(*words, "--checkpoint-every", "0", "-q", "-o", "first").code == 0
     *_, before, newest = sorted((tmp_path / "run").iterdir())
     newest.write_bytes(newest.read_bytes()[:300])

@@ -206,8 +206,8 @@ def method_of(given: Any, sets: Sequence[Any] = (), dual_learning_rate: float | 
     Raises:
         TrainingError: for what is no method.
 
-    >>> method_of("lagrangian", sets_of("l2<=2"))
-    Lagrangian(dual_learning_rate=0.001875, damping=0.0625)
+    >>> method_of("lagrangian", sets_of("l2<=2")).settings()["dual.learning_rate"]
+    0.001875
     """
     if isinstance(given, str) and given not in METHODS:
         near = get_close_matches(given, METHODS, n=1)
