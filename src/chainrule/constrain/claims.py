@@ -191,7 +191,7 @@ def optimality(
     """
     whole, trained, first = _whole(subject, data, parameters, state, groups)
     by_multipliers = isinstance(subject, Run) and isinstance(subject.method, MinMax)
-    decided = by_multipliers and getattr(subject.method, "rates", "") == "decisions"
+    decided = by_multipliers and getattr(getattr(subject, "method", None), "rates", "") == "decisions"
     value, gradient = whole.smooth(trained)
     value += whole.rough(trained)
     data_loss, slope = whole.data_loss(trained)

@@ -66,7 +66,7 @@ class Box(VectorSet):
 
     def settings(self) -> dict[str, float]:
         lowest, highest = -inf if self.low is None else self.low, inf if self.high is None else self.high
-        found = {} if self.low is None else {"low": Setting(self.low, Range(high=highest))}
+        found: dict[str, float] = {} if self.low is None else {"low": Setting(self.low, Range(high=highest))}
         return found | ({} if self.high is None else {"high": Setting(self.high, Range(low=lowest))})
 
     def nearest(self, v: Arrays, s: Arrays | None, axes: Axes, numbers: Mapping[str, Any]) -> tuple[Arrays, Any]:
