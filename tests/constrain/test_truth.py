@@ -331,7 +331,7 @@ def test_the_lagrangian_form_of_a_network_comes_to_a_stationary_point(network_ru
 
 @pytest.mark.parametrize("optimizer", [nesterov(0.1), cr.learn.Adam(cr.learn.Cosine(0.01))], ids=str)
 def test_the_augmented_lagrangian_of_a_network_settles_where_rho_is_in_the_units_of_g(optimizer: Any) -> None:
-    """4ρ‖W‖² = 0.8 is about the curvature of F: ε-KKT, by gradient descent and by Adam."""
+    """4ρ‖W‖² = 0.8 is the curvature of F there: ε-KKT, by gradient descent and by Adam."""
     x, y = table("digits")
     network = cr.nn.Sequential(cr.nn.Dense(16, activation="tanh"), cr.nn.Dense(10))
     objective = cr.Objective(network, "softmax_cross_entropy", subject_to=[ct.L2Ball(np.sqrt(20.0))])

@@ -135,8 +135,9 @@ class Limit:
         """Return it with each group's share of these rows."""
         for _, term in self.expression.terms:
             term.check(loss, rows)
+        shares = tuple(term.share(rows) for _, term in self.expression.terms)
         jump = sum(abs(factor) * term.worth(rows) for factor, term in self.expression.terms if not term.smooth)
-        return replace(self, shares=tuple(term.share(rows) for _, term in self.expression.terms), jump=float(jump))
+        return replace(self, shares=shares, jump=float(jump))
 
     @property
     def has_rates(self) -> bool:
