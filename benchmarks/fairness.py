@@ -35,6 +35,7 @@ MODELS: dict[str, Callable[[], Any]] = {
     "network": lambda: cr.nn.Sequential(cr.nn.Dense(8, activation="tanh"), cr.nn.Dense(1)),
 }
 STEPS = {"linear": 1500, "network": 3000}
+BATCH_EPOCHS = 150
 RATES: dict[str, Callable[..., Any]] = {
     "error rate": ct.error_rate,
     "selection rate": ct.selection_rate,
@@ -61,9 +62,7 @@ CASES = (
     Case("error rate", ct.AugmentedLagrangian(2.0, every=50)),
     Case("error rate", ct.AugmentedLagrangian(2.0, every=50, rates="decisions")),
     Case("error rate", ct.Lagrangian(0.005, damping=1.0, rates="decisions"), cr.learn.SGD(0.1, momentum=0.9)),
-    Case(
-        "error rate", ct.Lagrangian(0.002, damping=0.5, rates="decisions"), cr.learn.Adam(cr.learn.Cosine(0.003)), 512
-    ),
+    Case("error rate", ct.Lagrangian(0.01, damping=0.2, rates="decisions"), cr.learn.Adam(cr.learn.Cosine(0.003)), 512),
     Case("selection rate", ct.AugmentedLagrangian(2.0, every=50, rates="decisions")),
     Case("false positive rate", ct.AugmentedLagrangian(2.0, every=50, rates="decisions")),
 )
@@ -102,7 +101,7 @@ def trained(network: Any, rows: Rows, held: Rows, steps: int, seed: int, case: C
         return cr.fit(objective, (rows.x, rows.y), optimizer=DESCENT, epochs=steps, batch_size="all", seed=seed)
     gap = gap_of(RATES[case.rate])
     objective = cr.Objective(network, "binary_cross_entropy", penalty=penalty, subject_to=[gap <= GOAL, gap >= -GOAL])
-    epochs = steps if case.batch_size == "all" else max(1, steps * int(case.batch_size) // len(rows.x))
+    epochs = steps if case.batch_size == "all" else BATCH_EPOCHS
     return cr.fit(
         objective, (rows.x, rows.y), method=case.method, optimizer=case.optimizer, epochs=epochs, seed=seed,
         batch_size=case.batch_size, groups=rows.groups, validation=(held.x, held.y), validation_groups=held.groups,
