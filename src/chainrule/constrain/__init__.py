@@ -18,6 +18,8 @@ from chainrule.constrain.limits import (
     true_positive_rate,
 )
 from chainrule.constrain.matrices import NuclearBall, SpectralBall
+from chainrule.constrain.path import regularization_path
+from chainrule.constrain.path_report import PathPoint, RegularizationPath
 from chainrule.constrain.penalties import L1, GroupL2, Penalties, SquaredL2
 from chainrule.constrain.reports import LimitValue, limit_values
 from chainrule.constrain.sets import NormalCone, VectorSet
@@ -48,7 +50,9 @@ __all__ = [
     "NormalCone",
     "NuclearBall",
     "Optimality",
+    "PathPoint",
     "Penalties",
+    "RegularizationPath",
     "Simplex",
     "SpectralBall",
     "SquaredL2",
@@ -61,6 +65,7 @@ __all__ = [
     "mean_loss",
     "optimality",
     "penalties_of",
+    "regularization_path",
     "selection_rate",
     "sets_of",
     "true_positive_rate",

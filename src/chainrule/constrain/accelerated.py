@@ -30,6 +30,8 @@ class AcceleratedProjection:
     Args:
         tolerance: where it ends; 1e-8 needs data in float64.
         at_most: so many steps at most; then the run's status is "stopped", and its message says so.
+        first_slope: ‖∇F(θ₀)‖ as the end is relative to it, in the place of that at the run's own beginning: for a run
+            that begins at the solution of another problem, where it says nothing of how large gradients are.
 
     Beck and Teboulle (2009); restarts: O'Donoghue and Candès (2015), section 3.2.
 
@@ -43,12 +45,15 @@ class AcceleratedProjection:
 
     tolerance: float = 1e-8
     at_most: int = 20_000
+    first_slope: float | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.tolerance < 1.0:
             raise TrainingError(f"AcceleratedProjection: tolerance is {self.tolerance}; it must be between 0 and 1")
         if isinstance(self.at_most, bool) or not isinstance(self.at_most, int) or self.at_most < 1:
             raise TrainingError(f"AcceleratedProjection: at_most is {self.at_most!r}; it must be a whole number over 0")
+        if self.first_slope is not None and not 0.0 < self.first_slope < float("inf"):
+            raise TrainingError(f"AcceleratedProjection: first_slope is {self.first_slope}; it must be greater than 0")
 
     def solve(self, job: Job, report: Callable[[Report], None]) -> None:
         """Take a job's parameters to a stationary point, and leave them in its loop."""
@@ -59,7 +64,7 @@ class AcceleratedProjection:
             job.executor.name,
         )  # fmt: skip
         self._refuse(job, whole)
-        search = _Search(whole, job.treatment.trained(carry["parameters"]))
+        search = _Search(whole, job.treatment.trained(carry["parameters"]), self.first_slope)
         last = report_every = 1
         status = "stopped"
         try:
@@ -112,9 +117,9 @@ class AcceleratedProjection:
 class _Search:
     """Where the method is: the point x, the one that it looks from (y), the momentum t and the curvature L."""
 
-    def __init__(self, whole: Whole, start: Any) -> None:
+    def __init__(self, whole: Whole, start: Any, first_slope: float | None) -> None:
         self.whole = whole
-        self.first = length(whole.data_loss(start)[1])
+        self.first = length(whole.data_loss(start)[1]) if first_slope is None else first_slope
         self.unconverged = 0
         self.x = self._project(start, tree_map(np.zeros_like, start), 1.0)
         self.y, self.t, self.steps = self.x, 1.0, 0
