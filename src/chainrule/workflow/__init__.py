@@ -2,6 +2,7 @@
 
 from chainrule.workflow.evaluate import Evaluation, evaluate
 from chainrule.workflow.predict import predict
+from chainrule.workflow.regularize import Regularized, RegularizeOptions, regularize
 from chainrule.workflow.score import ClassificationScore, RegressionScore, Score
 from chainrule.workflow.train import Trained, TrainOptions, train
 from chainrule.workflow.why import Importance, Why, explain_row, importance
@@ -12,6 +13,8 @@ __all__ = [
     "Evaluation",
     "Importance",
     "RegressionScore",
+    "RegularizeOptions",
+    "Regularized",
     "Score",
     "Setup",
     "TrainOptions",
@@ -22,6 +25,7 @@ __all__ = [
     "explain_row",
     "importance",
     "predict",
+    "regularize",
     "train",
     "worked_example",
 ]
