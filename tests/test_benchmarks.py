@@ -93,3 +93,14 @@ def test_what_constraints_cost_is_measured() -> None:
     lines = done.stdout.splitlines()
     assert len(lines) == 12
     assert "L2Ball, Adam's metric" in done.stdout
+
+
+def test_paths_are_compared() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.paths", "--quick", "--only", "diabetes"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    cells = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| diabetes")]
+    assert len(cells) == 2
+    assert cells[0][3:5] == ["3", "3"]  # the same columns, and ε-optimal, at every λ

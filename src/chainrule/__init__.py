@@ -12,7 +12,7 @@ _ROOM_OF = {
     "calculus": ("check_grad", "grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"),
     "constrain": ("optimality",),
     "errors": ("ChainruleError",),
-    "estimators": ("NetworkClassifier", "NetworkRegressor"),
+    "estimators": ("NetworkClassifier", "NetworkClassifierCV", "NetworkRegressor", "NetworkRegressorCV"),
     "execute": ("compile",),
     "explanation": ("diagnose", "explain"),
     "files": ("Model", "load", "save"),
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from chainrule.calculus import check_grad, grad, hessian, jacobian, jvp, value_and_grad, vjp
     from chainrule.constrain import optimality
     from chainrule.errors import ChainruleError
-    from chainrule.estimators import NetworkClassifier, NetworkRegressor
+    from chainrule.estimators import NetworkClassifier, NetworkClassifierCV, NetworkRegressor, NetworkRegressorCV
     from chainrule.execute import compile
     from chainrule.explanation import diagnose, explain
     from chainrule.files import Model, load, save
@@ -56,7 +56,9 @@ __all__ = [
     "ChainruleError",
     "Model",
     "NetworkClassifier",
+    "NetworkClassifierCV",
     "NetworkRegressor",
+    "NetworkRegressorCV",
     "Objective",
     "__version__",
     "calculus",

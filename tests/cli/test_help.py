@@ -24,6 +24,11 @@ OPTIONS = {
         "--hidden", "--dropout", "--learning-rate", "--lr", "--epochs", "--validation", "--test", "--seed", "--plot",
         "--quiet", "--json", "--debug",
     ],
+    "regularize": [
+        "--target", "--constrain", "--penalty", "--points", "--values", "--folds", "--rule", "--hidden", "--out",
+        "--plot", "--task", "--ignore", "--activation", "--loss", "--learning-rate", "--lr", "--epochs", "--batch-size",
+        "--test", "--seed", "--executor", "--quiet", "--json", "--debug",
+    ],
     "predict": ["--out", "--keep", "--quiet", "--json", "--debug"],
     "evaluate": ["--quiet", "--json", "--debug"],
     "explain": ["--row", "--importance", "--repeats", "--seed", "--quiet", "--json", "--debug"],

@@ -115,3 +115,15 @@ def test_one_that_diverges_leaves_the_others_alone() -> None:
     runs = cr.learn.fit_many(objective(), (X, Y), entries, optimizer=cr.learn.SGD(0.1), **OPTIONS)
     assert [run.status for run in runs] == ["done", "non-finite", "done"]
     assert "gave" in runs[1].message
+
+
+def test_each_training_may_start_where_it_is_told() -> None:
+    """Of an entry's own parameters, with the bits of fit; one that has none starts as before."""
+    first = cr.fit(objective(), (X, Y), **OPTIONS)
+    entries: list[dict[str, Any]] = [{"parameters": first.parameters, "learning_rate": 0.01}, {"learning_rate": 0.01}]
+    warm, cold = cr.learn.fit_many(objective(), (X, Y), entries, **OPTIONS)
+    given = {"settings": {"learning_rate": 0.01}, **OPTIONS}
+    assert bits(warm) == bits(cr.fit(objective(), (X, Y), parameters=first.parameters, **given))
+    assert bits(cold) == bits(cr.fit(objective(), (X, Y), **given))
+    with pytest.raises(TrainingError, match=r"settings\[0\]: the network has no parameter 'w'"):
+        cr.learn.fit_many(objective(), (X, Y), [{"parameters": {"w": np.ones(2)}}], **OPTIONS)

@@ -27,6 +27,7 @@ from chainrule.cli.options import (
     weights_used,
 )
 from chainrule.cli.output import json_text, write_table
+from chainrule.cli.regularize import regularize
 from chainrule.cli.reporting import reporting
 from chainrule.cli.train import train
 
@@ -59,6 +60,7 @@ def _main(
     \b
       chainrule inspect people.csv --target income
       chainrule train people.csv --target income
+      chainrule regularize people.csv --target income --constrain group
       chainrule predict people.chainrule new.csv --out predictions.csv
       chainrule explain people.chainrule new.csv --row 5
       chainrule example
@@ -105,6 +107,7 @@ def inspect(
 
 app.command(short_help="Train a network on a table, test it on other rows, save it.")(train)
 app.command("learning-curve", short_help="Say whether more rows, another size or a limit helps most.")(learning_curve)
+app.command(short_help="Choose a limit on the weights by cross-validation along a path.")(regularize)
 
 
 @app.command()

@@ -19,6 +19,8 @@ from chainrule.constrain.limits import (
     true_positive_rate,
 )
 from chainrule.constrain.matrices import NuclearBall, OrthogonalColumns, SpectralBall
+from chainrule.constrain.path import regularization_path
+from chainrule.constrain.path_report import PathPoint, RegularizationPath
 from chainrule.constrain.penalties import L1, GroupL2, Penalties, SquaredL2
 from chainrule.constrain.reports import LimitValue, limit_values
 from chainrule.constrain.sets import NormalCone, VectorSet
@@ -51,7 +53,9 @@ __all__ = [
     "NuclearBall",
     "Optimality",
     "OrthogonalColumns",
+    "PathPoint",
     "Penalties",
+    "RegularizationPath",
     "SetValue",
     "Simplex",
     "SpectralBall",
@@ -66,6 +70,7 @@ __all__ = [
     "method_of",
     "optimality",
     "penalties_of",
+    "regularization_path",
     "selection_rate",
     "set_values",
     "sets_of",

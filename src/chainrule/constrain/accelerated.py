@@ -32,6 +32,8 @@ class AcceleratedProjection:
     Args:
         tolerance: where it ends; 1e-8 needs data in float64.
         at_most: so many steps at most; then the run's status is "stopped", and its message says so.
+        first_slope: ‖∇F(θ₀)‖ as the end is relative to it, in the place of that at the run's own beginning: for a run
+            that begins at the solution of another problem, where it says nothing of how large gradients are.
 
     Beck and Teboulle (2009); restarts: O'Donoghue and Candès (2015), section 3.2.
 
@@ -45,12 +47,15 @@ class AcceleratedProjection:
 
     tolerance: float = 1e-8
     at_most: int = 20_000
+    first_slope: float | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.tolerance < 1.0:
             raise TrainingError(f"AcceleratedProjection: tolerance is {self.tolerance}; it must be between 0 and 1")
         if isinstance(self.at_most, bool) or not isinstance(self.at_most, int) or self.at_most < 1:
             raise TrainingError(f"AcceleratedProjection: at_most is {self.at_most!r}; it must be a whole number over 0")
+        if self.first_slope is not None and not 0.0 < self.first_slope < float("inf"):
+            raise TrainingError(f"AcceleratedProjection: first_slope is {self.first_slope}; it must be greater than 0")
 
     def solve(self, job: Job, report: Callable[[Report], None]) -> None:
         """Take a job's parameters to a stationary point, and leave them in its loop."""
@@ -61,7 +66,7 @@ class AcceleratedProjection:
             job.executor.name,
         )  # fmt: skip
         self.require_fit(whole)
-        search = Search(Flat(whole), job.treatment.trained(carry["parameters"]))
+        search = Search(Flat(whole), job.treatment.trained(carry["parameters"]), self.first_slope)
         last = report_every = 1
         status = "stopped"
         try:

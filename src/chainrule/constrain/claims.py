@@ -152,6 +152,7 @@ def optimality(
     groups: Mapping[str, Any] | None = None,
     convex: bool = False,
     tolerance: float = 1e-4,
+    first: Any = None,
 ) -> Optimality:
     """Say what may be claimed of a run's parameters, or of an objective's at given ones.
 
@@ -177,6 +178,8 @@ def optimality(
         convex: declares that F is convex in the parameters. A network of one dense layer with a loss of a name is seen
             to be. A problem that is not convex never exceeds ε-KKT.
         tolerance: ε, for relative residuals.
+        first: θ₀, in the place of where the run began: for a run that began at the end of another one, where ∇F says
+            nothing of how large gradients are.
 
     The level is "infeasible", "feasible", "ε-KKT" (feasible; stationarity and complementarity at most ε) or "ε-optimal"
     (convex, and the gap at most ε |F|). F is the *mean* loss; an L2 ball's multiplier is that of ‖w‖² − r².
@@ -188,7 +191,8 @@ def optimality(
     >>> cr.optimality(run).level
     'ε-optimal'
     """
-    whole, trained, first = _whole(subject, data, parameters, state, groups)
+    whole, trained, began = whole_of(subject, data, parameters, state, groups)
+    first = began if first is None else whole.treatment.trained(doubled(first))
     method = subject.method if isinstance(subject, Run) else None
     by_multipliers = isinstance(method, MinMax)
     decided = by_multipliers and getattr(method, "rates", "") == "decisions"
@@ -284,7 +288,7 @@ def _point(whole: Whole, trained: Any) -> tuple[Any, Any, Any]:
     return whole.treatment.merged(whole.start, trained), whole.state, whole.settings
 
 
-def _whole(
+def whole_of(
     subject: Any, data: Any, parameters: Any, state: Any, groups: Mapping[str, Any] | None
 ) -> tuple[Whole, Any, Any]:
     """Return the objective over all rows in float64, the point, and the point of the beginning."""

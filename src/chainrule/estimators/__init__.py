@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
     ) from None
 
 from chainrule.estimators.classifier import NetworkClassifier
+from chainrule.estimators.cross_validated import NetworkClassifierCV, NetworkRegressorCV
 from chainrule.estimators.regressor import NetworkRegressor
 
-__all__ = ["NetworkClassifier", "NetworkRegressor"]
+__all__ = ["NetworkClassifier", "NetworkClassifierCV", "NetworkRegressor", "NetworkRegressorCV"]

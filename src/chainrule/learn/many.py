@@ -25,7 +25,7 @@ from chainrule.learn.schedules import Schedule
 from chainrule.learn.settings import changed_settings, schedules_in, with_schedules
 from chainrule.learn.timeline import Timeline
 
-OWN = ("seed", "rows", "validation_rows")
+OWN = ("seed", "rows", "validation_rows", "parameters")
 ALONE = ("callbacks", "checkpoint", "checkpoint_every", "resume")
 """What ``cr.fit`` takes that is of no use to many runs side by side."""
 
@@ -46,7 +46,8 @@ def fit_many(
         data: ``(X, y)`` or ``(X, y, sample weights)``, as for ``cr.fit``.
         settings: one mapping for each training: numbers in the place of settings (``{"learning_rate": 0.01}``,
             ``{"penalty1.lambda": 0.1}``, a radius, a rate of dropout) or schedules, and, where wanted, ``"seed"``,
-            ``"rows"`` (the numbers of the rows to train on, or a mask) and ``"validation_rows"``, for folds.
+            ``"rows"`` (the numbers of the rows to train on, or a mask) and ``"validation_rows"``, for folds, and
+            ``"parameters"``, where that training starts.
         threads: how many run at once; by default as many as there are CPUs for this process.
         progress: True shows a live bar; a function is called with how many are done, and how many there are.
         options: everything else that ``cr.fit`` takes, the same for all. Each stops early by itself.
@@ -146,10 +147,13 @@ class _Family:
         numbers = changed_settings(known, given)
         dtype = training["x"].dtype
         timeline = Timeline(numbers, dtype, optimizer, schedules)
-        if seed not in self.started:
-            self.started[seed] = initial(self.objective, base.input, self.options.get("parameters"), seed, dtype)
-        parameters, state = self.started[seed]
-        carry = self._first_carry(parameters, state, optimizer, seed)
+        if "parameters" in entry:
+            begun = initial(self.objective, base.input, entry["parameters"], seed, dtype)
+            carry = first_carry(*begun, optimizer, seed, base.treatment, base.average)
+        else:
+            if seed not in self.started:
+                self.started[seed] = initial(self.objective, base.input, self.options.get("parameters"), seed, dtype)
+            carry = self._first_carry(*self.started[seed], optimizer, seed)
         loop = Loop(carry)
         return replace(
             base,

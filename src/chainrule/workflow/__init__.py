@@ -5,6 +5,7 @@ from chainrule.workflow.evaluate import Evaluation, evaluate
 from chainrule.workflow.learning_curve import LearningCurves, learning_curve
 from chainrule.workflow.predict import predict
 from chainrule.workflow.problem import objective_of
+from chainrule.workflow.regularize import Regularized, RegularizeOptions, regularize
 from chainrule.workflow.score import ClassificationScore, RegressionScore, Score
 from chainrule.workflow.train import Trained, TrainOptions, train
 from chainrule.workflow.why import Importance, Why, explain_row, importance
@@ -17,6 +18,8 @@ __all__ = [
     "Importance",
     "LearningCurves",
     "RegressionScore",
+    "RegularizeOptions",
+    "Regularized",
     "Score",
     "Setup",
     "TrainOptions",
@@ -29,6 +32,7 @@ __all__ = [
     "learning_curve",
     "objective_of",
     "predict",
+    "regularize",
     "train",
     "worked_example",
 ]
