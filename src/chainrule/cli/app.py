@@ -107,7 +107,7 @@ def inspect(
 
 app.command(short_help="Train a network on a table, test it on other rows, save it.")(train)
 app.command("learning-curve", short_help="Say whether more rows, another size or a limit helps most.")(learning_curve)
-app.command(short_help="Choose a limit on the weights by cross-validation along a path.")(regularize)
+app.command(short_help="Choose a limit on the weights by a cross-validated path.")(regularize)
 
 
 @app.command()
