@@ -60,7 +60,7 @@ def test_json_and_a_network(cli: Any) -> None:
     (["--folds", "1"], 2, "Invalid value for '--folds'"),
     (["--folds", "999"], 1, "folds is 999"),
     (["--rule", "worst"], 2, "is not one of best, one-standard-error"),
-    (["--plot", "path.doc"], 2, "give a file of .png, .svg, .pdf"),
+    (["--plot", "path.doc"], 1, "pictures are written as .png, .svg, .pdf"),
     (["--plot", "nowhere/path.png"], 1, "the folder nowhere of --plot does not exist"),
     (["--out", "nowhere/a.chainrule"], 1, "the folder nowhere of --out does not exist"),
 ])  # fmt: skip

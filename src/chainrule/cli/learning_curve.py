@@ -11,8 +11,11 @@ import typer
 from chainrule.cli.options import (
     AsJson,
     Debug,
+    Ignore,
     Quiet,
     Table,
+    Target,
+    Task,
     limits,
     measures,
     names,
@@ -22,7 +25,6 @@ from chainrule.cli.options import (
     seed_in_range,
     share,
     sizes,
-    tasks,
     whole_numbers,
 )
 from chainrule.cli.output import check_picture, json_text, write_picture
@@ -31,21 +33,9 @@ from chainrule.cli.reporting import reporting
 
 def learning_curve(
     table: Table,
-    target: Annotated[
-        str, typer.Option("--target", "-t", metavar="COLUMN", help="The column to predict.", show_default=False)
-    ],
-    task: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="classification, regression, binary or multiclass, instead of what the target looks like.",
-            callback=one_of(tasks),
-            show_default=False,
-        ),
-    ] = None,
-    ignore: Annotated[
-        str, typer.Option(metavar="COLUMNS", help="Columns to leave out: id,name", show_default=False)
-    ] = "",
+    target: Target,
+    task: Task = None,
+    ignore: Ignore = "",
     rows: Annotated[
         str | None,
         typer.Option(

@@ -202,3 +202,25 @@ def limits() -> Any:
 
 def measures() -> Any:
     return ("log-loss", "error rate", "RMSE", "MAE")
+
+
+Target = Annotated[
+    str, typer.Option("--target", "-t", metavar="COLUMN", help="The column to predict.", show_default=False)
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="classification, regression, binary or multiclass, instead of what the target looks like.",
+        callback=one_of(tasks),
+        show_default=False,
+    ),
+]
+Ignore = Annotated[str, typer.Option(metavar="COLUMNS", help="Columns to leave out: id,name", show_default=False)]
+TestShare = Annotated[
+    float, typer.Option(metavar="SHARE", help="Share of rows set aside for the test score.", parser=share)
+]
+Executor = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="native (machine code, LLVM) or reference (NumPy).", callback=one_of(executors)),
+]

@@ -12,26 +12,26 @@ import typer
 from chainrule.cli.options import (
     AsJson,
     Debug,
+    Executor,
+    Ignore,
     Quiet,
     Table,
+    Target,
+    Task,
+    TestShare,
     activations,
     batch,
-    executors,
     losses,
     names,
     numbers,
     one_of,
     rate,
     seed_in_range,
-    share,
     sizes,
-    tasks,
 )
-from chainrule.cli.output import json_text
+from chainrule.cli.output import check_picture, json_text, write_picture
 from chainrule.cli.reporting import reporting
 from chainrule.errors import TableError
-
-PICTURES = (".png", ".svg", ".pdf")
 
 
 def rules() -> tuple[str, ...]:
@@ -40,9 +40,7 @@ def rules() -> tuple[str, ...]:
 
 def regularize(
     table: Table,
-    target: Annotated[
-        str, typer.Option("--target", "-t", metavar="COLUMN", help="The column to predict.", show_default=False)
-    ],
+    target: Target,
     constrain: Annotated[
         str | None,
         typer.Option(
@@ -84,18 +82,8 @@ def regularize(
         Path | None,
         typer.Option(metavar="FILE", help="Draw the path: .png, .svg or .pdf.", show_default=False),
     ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="classification, regression, binary or multiclass, instead of what the target looks like.",
-            callback=one_of(tasks),
-            show_default=False,
-        ),
-    ] = None,
-    ignore: Annotated[
-        str, typer.Option(metavar="COLUMNS", help="Columns to leave out: id,name", show_default=False)
-    ] = "",
+    task: Task = None,
+    ignore: Ignore = "",
     activation: Annotated[
         str,
         typer.Option(
@@ -121,21 +109,14 @@ def regularize(
     batch_size: Annotated[
         str, typer.Option(metavar="ROWS", help="With hidden layers: rows for each step, or all.")
     ] = "all",
-    test: Annotated[
-        float, typer.Option(metavar="SHARE", help="Share of rows set aside for the test score.", parser=share)
-    ] = 0.2,
+    test: TestShare = 0.2,
     seed: Annotated[
         int,
         typer.Option(
             metavar="NUMBER", help="Of the test rows, the folds and the first weights.", min=0, callback=seed_in_range
         ),
     ] = 0,
-    executor: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="native (machine code, LLVM) or reference (NumPy).", callback=one_of(executors)
-        ),
-    ] = "native",
+    executor: Executor = "native",
     quiet: Quiet = False,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -156,8 +137,6 @@ def regularize(
         raise typer.BadParameter("give --constrain or --penalty: a path varies one number", param_hint="'--penalty'")
     hidden_sizes, rows = sizes(hidden), batch(batch_size)
     given = None if values is None else numbers(values, "'--values'")
-    if plot is not None and plot.suffix.lower() not in PICTURES:
-        raise typer.BadParameter(f"{plot}: give a file of {', '.join(PICTURES)}", param_hint="'--plot'")
     with reporting(debug):
         from chainrule.files.container import refuse_foreign
         from chainrule.learn.progress import show_count
@@ -165,15 +144,12 @@ def regularize(
         from chainrule.workflow import regularize as regularize_table
         from chainrule.workflow.regularize import regularized_text
 
-        for file, option in ((out, "--out"), (plot, "--plot")):
-            if file is not None and not Path(os.path.realpath(file)).parent.exists():
-                raise TableError(f"the folder {file.parent} of {option} does not exist")
-        if out is not None:
-            refuse_foreign(out)  # before the work, not after it
+        if out is not None:  # before the work, not after it
+            if not Path(os.path.realpath(out)).parent.exists():
+                raise TableError(f"the folder {out.parent} of --out does not exist")
+            refuse_foreign(out)
         if plot is not None:
-            from chainrule.plot.canvas import canvas
-
-            canvas()  # says what is missing
+            check_picture(plot)
         options = RegularizeOptions(
             constraint=constrain,
             penalty=penalty,
@@ -200,7 +176,7 @@ def regularize(
         if plot is not None:
             from chainrule.plot import path as draw_path
 
-            draw_path(found.path).savefig(plot, dpi=150)
+            write_picture(draw_path(found.path), plot)
         place, picture = (None if p is None else str(p) for p in (out, plot))
         if as_json:
             typer.echo(json_text({**found.to_dict(), "model": place, "plot": picture}))

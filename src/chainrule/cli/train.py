@@ -12,13 +12,17 @@ import typer
 from chainrule.cli.options import (
     AsJson,
     Debug,
+    Executor,
+    Ignore,
     Quiet,
     Table,
+    Target,
+    Task,
+    TestShare,
     activations,
     batch,
     below_one,
     covered,
-    executors,
     losses,
     methods,
     names,
@@ -32,7 +36,6 @@ from chainrule.cli.options import (
     seed_in_range,
     share,
     sizes,
-    tasks,
 )
 from chainrule.cli.output import json_text
 from chainrule.cli.reporting import reporting
@@ -43,9 +46,7 @@ SIZED = "[default: by the size of the table]"
 
 def train(
     table: Table,
-    target: Annotated[
-        str, typer.Option("--target", "-t", metavar="COLUMN", help="The column to predict.", show_default=False)
-    ],
+    target: Target,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -56,18 +57,8 @@ def train(
             show_default=False,
         ),
     ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="classification, regression, binary or multiclass, instead of what the target looks like.",
-            callback=one_of(tasks),
-            show_default=False,
-        ),
-    ] = None,
-    ignore: Annotated[
-        str, typer.Option(metavar="COLUMNS", help="Columns to leave out: id,name", show_default=False)
-    ] = "",
+    task: Task = None,
+    ignore: Ignore = "",
     hidden: Annotated[
         str | None,
         typer.Option(
@@ -251,9 +242,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    test: Annotated[
-        float, typer.Option(metavar="SHARE", help="Share of rows set aside for the test score.", parser=share)
-    ] = 0.2,
+    test: TestShare = 0.2,
     test_data: Annotated[
         Path | None,
         typer.Option(
@@ -269,12 +258,7 @@ def train(
             callback=seed_in_range,
         ),
     ] = 0,
-    executor: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="native (machine code, LLVM) or reference (NumPy).", callback=one_of(executors)
-        ),
-    ] = "native",
+    executor: Executor = "native",
     checkpoint: Annotated[
         Path | None,
         typer.Option(
