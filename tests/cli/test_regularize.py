@@ -61,7 +61,7 @@ def test_json_and_a_network(cli: Any) -> None:
     (["--folds", "999"], 1, "folds is 999"),
     (["--rule", "worst"], 2, "is not one of best, one-standard-error"),
     (["--plot", "path.doc"], 1, "pictures are written as .png, .svg, .pdf"),
-    (["--plot", "nowhere/path.png"], 1, "the folder nowhere of --plot does not exist"),
+    (["--plot", "nowhere/path.png"], 1, "there is no folder nowhere"),
     (["--out", "nowhere/a.chainrule"], 1, "the folder nowhere of --out does not exist"),
 ])  # fmt: skip
 def test_what_is_refused(words: list[str], code: int, said: str, cli: Any) -> None:
