@@ -152,3 +152,14 @@ def test_tied_weights_are_limited_once_by_multipliers_too() -> None:
     size = sum(float(np.sum(v**2)) for k, v in run.parameters.items() if k.endswith("weight"))
     assert size == pytest.approx(0.49, rel=1e-6)
     assert cr.optimality(run).level == "ε-KKT"
+
+
+@pytest.mark.parametrize(
+    "made", [ct.L2Ball(1.0), ct.L1Ball(1.0), ct.LInfBall(0.5), ct.GroupL2Ball(1.0), ct.MaxNorm(0.5)]
+)
+def test_a_set_by_itself_keeps_the_dtype_of_its_point(made: Any) -> None:
+    """Its radius is a number of Python's, whatever range it carries along."""
+    point = {"w": np.arange(6, dtype=np.float32).reshape(3, 2)}
+    for settings in (None, made.settings()):
+        nearest, _ = made.covering({"w": None}).project(point, None, settings)
+        assert nearest["w"].dtype == np.float32

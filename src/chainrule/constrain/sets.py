@@ -94,7 +94,9 @@ class VectorSet(Chooser):
         a few units in the last place, so that projecting it once more changes nothing.
         """
         metric = metric or Metric("scalar", 1.0)
-        numbers = self.settings() if settings is None else settings
+        # a plain number of Python's takes the dtype of what it meets; one that carries its range along would not
+        given = self.settings() if settings is None else settings
+        numbers = {k: float(v) if isinstance(v, float) else v for k, v in given.items()}
         if metric.kind == "unknown":
             raise TrainingError(f"{self} cannot be projected on: the metric of the step is not known")
         if self.needs_scalar and metric.kind == "diagonal":
