@@ -72,7 +72,7 @@ class L2Ball(PerSet):
 
     def normal(self, w: Array, d: Array, numbers: Mapping[str, Any], active: float) -> tuple[Array, float]:
         square = float(w @ w)
-        if square < float(numbers["radius"]) ** 2 * (1.0 - 2.0 * active):
+        if square == 0.0 or square < np.square(float(numbers["radius"])) * (1.0 - 2.0 * active):
             return np.zeros_like(w), 0.0
         multiplier = max(float(d @ w), 0.0) / (2.0 * square)
         return 2.0 * multiplier * w, multiplier

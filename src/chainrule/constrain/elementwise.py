@@ -86,11 +86,16 @@ class Box(VectorSet):
         out = np.zeros_like(w)
         if "low" in numbers:
             low = float(numbers["low"])
-            out += np.where(w <= low + active * max(abs(low), 1.0), np.minimum(d, 0.0), 0.0)
+            out += np.where(w <= low + active * _size(low, w), np.minimum(d, 0.0), 0.0)
         if "high" in numbers:
             high = float(numbers["high"])
-            out += np.where(w >= high - active * max(abs(high), 1.0), np.maximum(d, 0.0), 0.0)
+            out += np.where(w >= high - active * _size(high, w), np.maximum(d, 0.0), 0.0)
         return out, float(np.sum(np.abs(out)))
+
+
+def _size(limit: float, w: Array) -> float:
+    """Return what nearness to a limit is relative to: the limit, or where that is 0 the largest weight (at most 1)."""
+    return abs(limit) or min(float(np.max(np.abs(w), initial=0.0)), 1.0)
 
 
 @dataclass(frozen=True)

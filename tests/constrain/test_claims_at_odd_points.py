@@ -1,0 +1,90 @@
+"""What ``cr.optimality`` says where numbers are not finite, or far smaller than 1: nothing above what was shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import constrain as ct
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 4))
+Y = X @ np.array([[1.0], [2.0], [0.0], [-1.0]]) + 0.1 * RNG.normal(size=(60, 1))
+W = np.array([[0.5], [0.5], [0.5], [0.4]])
+
+
+def at(w: Any, *limits: Any, bias: Any = None) -> Any:
+    objective = cr.Objective(cr.nn.Dense(1, bias=bias is not None), "squared_error", subject_to=limits)
+    return cr.optimality(objective, (X, Y), parameters={"weight": w} | ({} if bias is None else {"bias": bias}))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("limits", [(), (ct.Box(-1e200, 1e200),), (ct.L2Ball(1e201),)], ids=str)
+def test_nothing_is_certified_where_the_objective_overflows(limits: Any) -> None:
+    """A gap of ∞ is no more than ε ∞."""
+    found = at(W * 1e200, *limits)
+    assert found.value == np.inf
+    assert found.level == "feasible"
+    assert found.said == "F is inf here, or its slope is not finite: nothing is claimed of the point."
+
+
+@pytest.mark.parametrize("limits", [
+    (), (ct.L2Ball(1.0),), (ct.Box(-1.0, 1.0),), (ct.mean_loss() <= 0.5,), (abs(ct.mean_loss() - 1.0) <= 0.5,),
+], ids=str)  # fmt: skip
+def test_a_point_that_is_no_number_is_not_feasible(limits: Any) -> None:
+    found = at(W * np.nan, *limits)
+    assert found.level == "infeasible"
+    assert "nothing is claimed of the point" in found.said
+
+
+@pytest.mark.parametrize("small", [ct.L2Ball(1e-12), ct.LInfBall(1e-12), ct.L1Ball(1e-12), ct.Box(-1e-12, 1e-12)])
+def test_a_point_far_outside_of_a_small_set_violates_it(small: Any) -> None:
+    """A hundred radii away, 10⁻¹⁰, is not the rounding of anything."""
+    assert at(W * 1e-10, small).level == "infeasible"
+    assert at(W * 0.0, small).level != "infeasible"
+
+
+def test_what_a_set_does_not_cover_excuses_no_violation() -> None:
+
+    outside = W * (1.0 + 1e-6) / np.linalg.norm(W)
+    assert at(outside, ct.L2Ball(1.0), bias=np.array([1e6])).level == "infeasible"
+
+
+@pytest.mark.parametrize("box", [ct.Box(-3e-9, 3e-9), ct.NonNegative(), ct.Box(0.0, 1e-8), ct.Box(None, 3e-9)], ids=str)
+def test_small_weights_are_not_all_at_their_limits(box: Any) -> None:
+    """Inside, no normal takes anything of a direction, however small the weights are."""
+    placed = box.covering({"w": None})
+    inside = {"w": np.array([0.3, 1.0, 2.0, 2.5]) * 1e-9}
+    for direction in (np.ones(4), -np.ones(4)):
+        cone = placed.normal_cone(inside, {"w": direction})
+        np.testing.assert_array_equal(cone.nearest["w"], np.zeros(4))
+        assert placed.normal_cone_residual(inside, {"w": direction}) == 2.0
+
+
+def test_a_ball_whose_square_is_zero_in_floating_point_is_asked_without_a_failure() -> None:
+    assert at(W * 0.0, ct.L2Ball(1e-200)).multipliers == {"L2Ball(1e-200) | ": 0.0}
+
+
+@pytest.mark.parametrize("chosen", [
+    ct.L2Ball(1.1), ct.L1Ball(1.1), ct.LInfBall(0.1), ct.MaxNorm(1.1), ct.GroupL2Ball(1.1), ct.Box(-0.1, 0.1),
+    ct.Simplex(1.1), ct.Cardinality(2), ct.SpectralBall(1.1), ct.NuclearBall(1.1), ct.OrthogonalColumns(),
+    ct.L1Ball(1.1) & ct.NonNegative(),
+], ids=str)  # fmt: skip
+def test_single_precision_is_projected_in_single_precision(chosen: Any) -> None:
+    """By itself too, where no run has made the set's numbers float32."""
+    placed = chosen.covering({"w": None})
+    w = RNG.normal(size=(5, 3)).astype(np.float32)
+    steps = [None] if getattr(chosen, "needs_scalar", False) else [None, RNG.uniform(0.1, 1.0, w.shape)]
+    for step in steps:
+        narrow, wide = (
+            None if step is None else cr.learn.Metric("diagonal", {"w": step.astype(d)})
+            for d in (np.float32, np.float64)
+        )
+        nearest, converged = placed.project({"w": w}, narrow)
+        assert nearest["w"].dtype == np.float32
+        assert converged
+        judge, _ = placed.project({"w": w.astype(np.float64)}, wide)
+        np.testing.assert_allclose(nearest["w"], judge["w"], atol=2e-5)
