@@ -88,3 +88,14 @@ def test_single_precision_is_projected_in_single_precision(chosen: Any) -> None:
         assert converged
         judge, _ = placed.project({"w": w.astype(np.float64)}, wide)
         np.testing.assert_allclose(nearest["w"], judge["w"], atol=2e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("step", [None, 0.125])
+def test_a_simplex_takes_the_largest_of_elements_whose_rounding_is_more_than_its_total(dtype: Any, step: Any) -> None:
+    large = dtype(1e9) / np.finfo(dtype).eps
+    w = np.array([3.0, large, -large, 0.5 * large], dtype)
+    metric = None if step is None else cr.learn.Metric("diagonal", {"w": np.full(4, step, dtype)})
+    nearest, converged = ct.Simplex(1.0).covering({"w": None}).project({"w": w}, metric)
+    assert converged
+    np.testing.assert_array_equal(nearest["w"], [0.0, 1.0, 0.0, 0.0])

@@ -137,12 +137,15 @@ class Simplex(PerSet):
         r = numbers["total"]
         margin = rounding(v, axes)
         steps = [0.0 * a + 1.0 for a in v] if s is None else [b + TINY for b in s]
-        start = largest([(a - r) / b for a, b in zip(v, steps, strict=True)], axes)  # there one element alone is r
-        tau, f, found = threshold(v, steps, axes, r, start)
+        # from the τ at which one element alone is r: of large elements the rounding of τ may be more than r
+        begin = largest([(a - r) / b for a, b in zip(v, steps, strict=True)], axes)
+        left = [a - begin * b for a, b in zip(v, steps, strict=True)]
+        start = largest([(a - r) / b for a, b in zip(left, steps, strict=True)], axes)
+        tau, f, found = threshold(left, steps, axes, r, start)
         negative = largest([ops.where(a < 0.0, 1.0, 0.0 * a) for a in v], axes) > 0.0
         off = ops.absolute(total(v, axes) - r) > 2.0 * margin * r
         moved = ops.logical_or(negative, off)
-        w = [ops.maximum(a - tau * b, 0.0) * (r / f) for a, b in zip(v, steps, strict=True)]
+        w = [ops.maximum(a - tau * b, 0.0) * (r / f) for a, b in zip(left, steps, strict=True)]
         return [ops.where(moved, b, a) for a, b in zip(v, w, strict=True)], found
 
     def most(self, d: Array, numbers: Mapping[str, Any]) -> float:
