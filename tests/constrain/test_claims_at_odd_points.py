@@ -99,3 +99,42 @@ def test_a_simplex_takes_the_largest_of_elements_whose_rounding_is_more_than_its
     nearest, converged = ct.Simplex(1.0).covering({"w": None}).project({"w": w}, metric)
     assert converged
     np.testing.assert_array_equal(nearest["w"], [0.0, 1.0, 0.0, 0.0])
+
+
+class Squared(cr.nn.Sequential):
+    """A chain whose output is squared: not linear, whatever is in it."""
+
+    def forward(self, scope: Any, x: Any) -> Any:
+        return super().forward(scope, x) ** 2
+
+
+class SquaredRated(cr.nn.Rated):
+    def forward(self, scope: Any, x: Any) -> Any:
+        return super().forward(scope, x) ** 2
+
+
+@pytest.mark.parametrize(
+    "network",
+    [Squared(cr.nn.Dense(1, bias=False)), SquaredRated(cr.nn.Dense(1, bias=False), 0.5)],
+    ids=["chain", "rated"],
+)
+def test_a_class_of_ones_own_around_a_dense_layer_is_not_taken_for_linear(network: Any) -> None:
+    objective = cr.Objective(network, "squared_error", subject_to=[ct.L2Ball(1.0)])
+    found = cr.optimality(objective, (X, Y), parameters=dict.fromkeys(network.initialize(X, seed=0), W))
+    assert not found.convex
+    assert found.because == "the network is not linear in its parameters"
+
+
+def test_what_only_chooses_columns_or_rates_is_still_seen_to_be_linear() -> None:
+    network = cr.nn.Sequential(cr.nn.Rated(cr.nn.Sequential(cr.nn.Dense(1, bias=False)), 0.5))
+    objective = cr.Objective(network, "squared_error", subject_to=[ct.L2Ball(1.0)])
+    run = cr.fit(objective, (X, Y), method=ct.AcceleratedProjection())
+    assert cr.optimality(run).level == "ε-optimal"
+
+
+@pytest.mark.parametrize("other", [ct.L2Ball(1.0), ct.SpectralBall(1.0), ct.MaxNorm(1.0)], ids=str)
+def test_limits_that_say_the_same_have_the_qualification_0(other: Any) -> None:
+    """One takes all of the gradient, and the other's multiplier is 0: it is active nonetheless."""
+    objective = cr.Objective(cr.nn.Dense(1, bias=False), "squared_error", subject_to=[ct.L2Ball(1.0), other])
+    run = cr.fit(objective, (X, Y), optimizer=cr.learn.SGD(0.05), epochs=300, batch_size="all")
+    assert cr.optimality(run).qualification == pytest.approx(0.0, abs=1e-6)
