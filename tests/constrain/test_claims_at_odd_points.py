@@ -9,6 +9,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import constrain as ct
+from chainrule.errors import TrainingError
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4))
@@ -138,3 +139,21 @@ def test_limits_that_say_the_same_have_the_qualification_0(other: Any) -> None:
     objective = cr.Objective(cr.nn.Dense(1, bias=False), "squared_error", subject_to=[ct.L2Ball(1.0), other])
     run = cr.fit(objective, (X, Y), optimizer=cr.learn.SGD(0.05), epochs=300, batch_size="all")
     assert cr.optimality(run).qualification == pytest.approx(0.0, abs=1e-6)
+
+
+def test_forms_that_all_fit_without_an_error_agree() -> None:
+    """F is 0 but for rounding, 10⁻²², of which nothing relative can be asked; so is R(θ) where the weights are 0."""
+    for target in (np.ones((60, 1)), X[:, :1]):
+        objective = cr.Objective(cr.nn.Dense(1), "squared_error", subject_to=[ct.L2Ball(3.0)])
+        forms = ct.compare_forms(cr.fit(objective, (X, target), method=ct.AcceleratedProjection()))
+        hard = [form for form in forms.forms if form.name != "Lagrangian"]
+        assert all(form.agrees for form in hard), str(forms)
+        assert "the run's point is not its minimum" not in str(forms)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_run_whose_loss_is_not_finite_is_not_compared() -> None:
+    objective = cr.Objective(cr.nn.Dense(1), "squared_error", subject_to=[ct.L2Ball(1.0)])
+    run = cr.fit(objective, (X, Y), optimizer=cr.learn.SGD(1e200), epochs=4, batch_size="all")
+    with pytest.raises(TrainingError, match=r"compare_forms: F is (inf|nan) at the run's point"):
+        ct.compare_forms(run)
