@@ -157,3 +157,17 @@ def test_a_run_whose_loss_is_not_finite_is_not_compared() -> None:
     run = cr.fit(objective, (X, Y), optimizer=cr.learn.SGD(1e200), epochs=4, batch_size="all")
     with pytest.raises(TrainingError, match=r"compare_forms: F is (inf|nan) at the run's point"):
         ct.compare_forms(run)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("ball", [ct.L2Ball(1.0), ct.L2Ball(1.0, per="unit"), ct.L1Ball(1.0)], ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_projection_that_overflows_does_not_say_that_it_converged(ball: Any, dtype: Any) -> None:
+    """Of weights whose squares are infinite, or whose rounding is more than r, it may give 0, not nearest."""
+    large = np.finfo(dtype).max / dtype(8.0)
+    placed = ball.covering({"w": None})
+    nearest, converged = placed.project({"w": np.array([[large, 1.0], [0.0, 0.5]], dtype)})
+    right = nearest["w"][0, 0] == pytest.approx(1.0, rel=1e-5)
+    assert right == bool(converged)
+    for within in (np.zeros((2, 2), dtype), np.full((2, 2), 0.1, dtype), np.full((2, 2), 3.0, dtype)):
+        assert placed.project({"w": within})[1]
