@@ -235,6 +235,26 @@ def test_threads_trace_at_once_and_see_only_their_own() -> None:
             assert slopes == [6.0 * seed] * 20
 
 
+def test_a_thread_that_was_not_given_the_context_is_told_so() -> None:
+    """It may work for the very function whose value it reads: the message says how it then sees that."""
+    slope = lambda w: cr.grad(lambda x: x * x * w)(3.0)  # noqa: E731
+    times = cr.compile(lambda x: x * x)
+
+    def outer(work):
+        def traced(w):
+            with ThreadPoolExecutor(1) as pool:
+                return pool.submit(work, w).result()
+
+        return traced
+
+    for work in (slope, times):
+        with pytest.raises(TraceError, match=r"has started this thread: .* pool.submit\(contextvars.copy_context"):
+            cr.grad(outer(work))(2.0)
+    with pytest.raises(TraceError) as caught:
+        cr.grad(lambda y: np.sum(y * leak_through("grad")))(np.array([1.0, 2.0]))
+    assert "thread" not in str(caught.value)
+
+
 def test_a_thread_of_the_traced_function_s_own_works_in_its_context() -> None:
     def outer(w):
         context = contextvars.copy_context()

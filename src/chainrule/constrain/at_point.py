@@ -55,7 +55,7 @@ class LimitAt:
 
     def distance(self, parameters: Any, settings: Any = None) -> float:
         """Return by how much the limit is violated: [g]₊."""
-        return max(0.0, *self.values.values())
+        return float(np.maximum(0.0, list(self.values.values())).max())  # NaN stays NaN, which no limit allows
 
     def normal_cone(self, parameters: Any, direction: Any, settings: Any = None) -> NormalCone:
         """Return the nearest Σ λ∇g of active inequalities, λ ≥ 0, to a direction."""

@@ -15,6 +15,7 @@ from chainrule.constrain.solving import root_of
 from chainrule.constrain.vectors import (
     TINY,
     Arrays,
+    all_of,
     bisected,
     group_shrunk,
     l2_shrunk,
@@ -62,7 +63,7 @@ class L2Ball(PerSet):
         inside = square <= radius * radius
         # a factor of exactly 1 leaves every bit of a point inside
         share = ops.where(inside, 1.0, radius * (1.0 - rounding(v, axes)) / ops.sqrt(ops.where(inside, 1.0, square)))
-        return [a * share for a in v], YES
+        return [a * share for a in v], all_of(square < np.inf)  # of what is larger nothing is known but that it is
 
     def most(self, d: Array, numbers: Mapping[str, Any]) -> float:
         return float(numbers["radius"] * np.linalg.norm(d))
@@ -72,7 +73,7 @@ class L2Ball(PerSet):
 
     def normal(self, w: Array, d: Array, numbers: Mapping[str, Any], active: float) -> tuple[Array, float]:
         square = float(w @ w)
-        if square < float(numbers["radius"]) ** 2 * (1.0 - 2.0 * active):
+        if square == 0.0 or square < np.square(float(numbers["radius"])) * (1.0 - 2.0 * active):
             return np.zeros_like(w), 0.0
         multiplier = max(float(d @ w), 0.0) / (2.0 * square)
         return 2.0 * multiplier * w, multiplier
@@ -122,7 +123,7 @@ class L1Ball(PerSet):
         return [
             ops.where(inside, a, ops.sign(a) * ops.maximum(b - tau * c, 0.0) * share)
             for a, b, c in zip(v, size, steps, strict=True)
-        ], found
+        ], ops.logical_and(found, all_of(ops.logical_or(inside, f > 0.0)))
 
     def most(self, d: Array, numbers: Mapping[str, Any]) -> float:
         return float(numbers["radius"] * np.max(np.abs(d)))

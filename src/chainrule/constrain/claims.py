@@ -14,13 +14,16 @@ from chainrule.constrain.gap import Gap, duality_gap, why_convex
 from chainrule.constrain.limits import Limit
 from chainrule.constrain.reports import (
     LimitValue,
+    by_set,
     held_out_values,
     history_of,
+    numbers_of,
     said_of_infeasible,
     said_of_rates,
     said_of_validation,
     values_of,
 )
+from chainrule.constrain.selection import named_leaves
 from chainrule.constrain.stationarity import Member, made_up, members_of, smallest_singular_value
 from chainrule.constrain.whole import TILE, Whole, doubled, length
 from chainrule.errors import TrainingError
@@ -123,6 +126,8 @@ class Optimality:
     @property
     def said(self) -> str:
         """One sentence: what was shown, and what was not."""
+        if not (np.isfinite(self.value) and np.isfinite(self.stationarity)):
+            return f"F is {self.value:g} here, or its slope is not finite: nothing is claimed of the point."
         if self.level == INFEASIBLE:
             return "The point violates a constraint; nothing is claimed of it."
         if self.level == FEASIBLE:
@@ -158,7 +163,8 @@ def optimality(
 
     With d = −∇(F + smooth penalties) over all rows, dropout off, in float64:
 
-    - primal: the distance from each set;
+    - primal: the distance from each set; 10⁻⁹ ‖θ‖ (of a run in single precision 10⁻⁶ ‖θ‖), θ what the set covers, is
+      the rounding of a point of the set;
     - dual: λ̂, the multipliers ≥ 0 (and normals) that leave the least of d (nonnegative least squares);
     - stationarity: what they leave, ‖d − Σ normals‖ / max(‖∇F(θ)‖, 10⁻³ ‖∇F(θ₀)‖), F without penalties and θ₀ where the
       run began (of an objective: the initialization by seed 0); of a set of one's own without ``normal_cone``,
@@ -208,11 +214,12 @@ def optimality(
     ]  # fmt: skip
     titles = _titles(members)
     primal = {t: _distance(m, trained) for m, t in zip(members, titles, strict=True) if m.is_set}
-    allowed = tolerance * (1.0 + length(trained)) if by_multipliers else _allowed(subject, trained)
-    feasible = all(
-        primal[t] <= (m.what.allowed if isinstance(m.what, LimitAt) else allowed)
+    roughly = tolerance * (1.0 + length(trained)) if by_multipliers else 0.0
+    feasible = all(np.all(np.isfinite(v)) for v in flatten(trained)[0]) and all(
+        primal[t] <= (m.what.allowed if isinstance(m.what, LimitAt) else max(roughly, _allowed(subject, m, trained)))
         for m, t in zip(members, titles, strict=True) if m.is_set
     )  # fmt: skip
+    finite = bool(np.isfinite(value) and np.isfinite(length(gradient)))
     notes: list[str] = []
     multipliers: dict[str, float] = {}
     complementarity, qualification, eta = 0.0, None, None
@@ -240,12 +247,12 @@ def optimality(
             notes.append("the projection on all sets at once did not converge: they may have no point in common")
     is_convex, because = why_convex(whole.objective, convex)
     gap = Gap(float("inf"), "it was not asked")
-    stationary = stationarity <= tolerance and complementarity <= tolerance
-    if is_convex and feasible and eta is None:
+    stationary = finite and stationarity <= tolerance and complementarity <= tolerance
+    if is_convex and feasible and finite and eta is None:
         askable = all(hasattr(m.what, "support" if m.is_set else "conjugate") for m in members)
         gap = duality_gap(whole, members, trained, value) if askable else Gap(float("inf"), "a set has no support")
     level = INFEASIBLE if not feasible else KKT if stationary else FEASIBLE
-    if feasible and is_convex and gap.value <= tolerance * max(abs(value), 1e-300):
+    if feasible and is_convex and finite and gap.value <= tolerance * max(abs(value), 1e-300):
         level = OPTIMAL
     return Optimality(
         level=level,
@@ -360,9 +367,14 @@ def _distance(member: Member, trained: Any) -> float:
     return length(tree_map(np.subtract, after, trained))
 
 
-def _allowed(subject: Any, trained: Any) -> float:
-    """Return the distance from a set that counts as none: the rounding of the run's own precision."""
-    return (1e-6 if _is_narrow(subject) else 1e-9) * (1.0 + length(trained))
+def _allowed(subject: Any, member: Member, trained: Any) -> float:
+    """Return the distance from a set that counts as none: the rounding, in the run's own precision, of what it covers.
+
+    Relative to that alone: a set may be small, and what it does not cover may be large.
+    """
+    leaves = named_leaves(trained)
+    covered = getattr(member.what, "covered", tuple(leaves))
+    return (1e-6 if _is_narrow(subject) else 1e-9) * length({n: leaves[n] for n in covered})
 
 
 def _is_narrow(subject: Any) -> bool:
@@ -375,30 +387,6 @@ def _by_projection(whole: Whole, trained: Any, gradient: Any) -> tuple[float, fl
     eta = 1e-4 * (1.0 + length(trained)) / max(length(gradient), 1e-300)
     after, _ = whole.stepped(trained, gradient, eta)
     return length(tree_map(np.subtract, trained, after)) / eta, eta
-
-
-def by_set(multipliers: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """Return the multipliers of each set by its limits' labels."""
-    found: dict[str, dict[str, float]] = {}
-    for label, value in multipliers.items():
-        title, _, limit = label.partition(" | ")
-        found.setdefault(title, {})[limit] = value
-    return found
-
-
-def numbers_of(found: Any) -> str:
-    """Return multipliers in words: one number, several with their labels, or the range of many."""
-    if not isinstance(found, Mapping):
-        return f"{found:.6g}"
-    if len(found) == 1:
-        return f"{next(iter(found.values())):.6g}"
-    values = np.array(list(found.values()))
-    if len(values) <= 4:
-        return ", ".join(f"{v:.6g} ({label})" for label, v in found.items())
-    active = values[values != 0]
-    if not len(active):
-        return f"0 for all {len(values)} limits"
-    return f"{active.min():.4g} … {active.max():.4g} for {len(active)} of {len(values)} limits, else 0"
 
 
 __all__ = ["Optimality", "optimality"]

@@ -86,11 +86,16 @@ class Box(VectorSet):
         out = np.zeros_like(w)
         if "low" in numbers:
             low = float(numbers["low"])
-            out += np.where(w <= low + active * max(abs(low), 1.0), np.minimum(d, 0.0), 0.0)
+            out += np.where(w <= low + active * _size(low, w), np.minimum(d, 0.0), 0.0)
         if "high" in numbers:
             high = float(numbers["high"])
-            out += np.where(w >= high - active * max(abs(high), 1.0), np.maximum(d, 0.0), 0.0)
+            out += np.where(w >= high - active * _size(high, w), np.maximum(d, 0.0), 0.0)
         return out, float(np.sum(np.abs(out)))
+
+
+def _size(limit: float, w: Array) -> float:
+    """Return what nearness to a limit is relative to: the limit, or where that is 0 the largest weight (at most 1)."""
+    return abs(limit) or min(float(np.max(np.abs(w), initial=0.0)), 1.0)
 
 
 @dataclass(frozen=True)
@@ -132,12 +137,15 @@ class Simplex(PerSet):
         r = numbers["total"]
         margin = rounding(v, axes)
         steps = [0.0 * a + 1.0 for a in v] if s is None else [b + TINY for b in s]
-        start = largest([(a - r) / b for a, b in zip(v, steps, strict=True)], axes)  # there one element alone is r
-        tau, f, found = threshold(v, steps, axes, r, start)
+        # from the τ at which one element alone is r: of large elements the rounding of τ may be more than r
+        begin = largest([(a - r) / b for a, b in zip(v, steps, strict=True)], axes)
+        left = [a - begin * b for a, b in zip(v, steps, strict=True)]
+        start = largest([(a - r) / b for a, b in zip(left, steps, strict=True)], axes)
+        tau, f, found = threshold(left, steps, axes, r, start)
         negative = largest([ops.where(a < 0.0, 1.0, 0.0 * a) for a in v], axes) > 0.0
         off = ops.absolute(total(v, axes) - r) > 2.0 * margin * r
         moved = ops.logical_or(negative, off)
-        w = [ops.maximum(a - tau * b, 0.0) * (r / f) for a, b in zip(v, steps, strict=True)]
+        w = [ops.maximum(a - tau * b, 0.0) * (r / f) for a, b in zip(left, steps, strict=True)]
         return [ops.where(moved, b, a) for a, b in zip(v, w, strict=True)], found
 
     def most(self, d: Array, numbers: Mapping[str, Any]) -> float:

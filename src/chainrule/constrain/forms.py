@@ -22,6 +22,8 @@ from chainrule.graph import tree_map
 from chainrule.learn import Objective, Run
 
 HERE, COLD = "the solution", "cold"
+NOTHING = 1e-9
+"""F below this share of the F where the run began, and R(θ) below this share of r, are as good as 0."""
 ROUGH = 1e-4
 """The tolerance of the problems in θ by which λ is found roughly."""
 
@@ -104,7 +106,8 @@ def compare_forms(
     Args:
         run: of one ``L2Ball``, ``L1Ball`` or ``GroupL2Ball`` for the whole network, however it was solved; or, without
             sets, of one penalty ``λ * SquaredL2()``, ``L1()`` or ``GroupL2()``, whose r is then R(θ̂).
-        tolerance: relative differences of F and R(θ) up to this count as none.
+        tolerance: relative differences of F and R(θ) up to this count as none (F below 10⁻⁹ of where the run began, and
+            R(θ) below 10⁻⁹ r, are as good as 0).
         solver: solves each problem in θ; ``AcceleratedProjection(1e-7)`` where it is left out.
         cold: whether to solve from the beginning too.
 
@@ -118,6 +121,8 @@ def compare_forms(
     solver = solver or AcceleratedProjection(1e-7)
     found = optimality(run)
     problem = _Problem.of(run, found, solver)
+    if not np.isfinite(found.data_loss):
+        raise TrainingError(f"compare_forms: F is {found.data_loss:g} at the run's point; there is nothing to compare")
     solver.require_fit(problem.within)
     forms = []
     for start, trained in ((HERE, problem.here), (COLD, problem.first)) if cold else ((HERE, problem.here),):
@@ -221,8 +226,12 @@ class _Problem:
         return self.run.treatment.trained(doubled(self.run.at(0).parameters))
 
     @cached_property
+    def at_first(self) -> tuple[float, Any]:
+        return self.penalized.data_loss(self.first)
+
+    @property
     def slope_at_first(self) -> float:
-        return length(self.penalized.data_loss(self.first)[1])
+        return length(self.at_first[1])
 
     def solved(self, whole: Whole, start: Any, tolerance: float) -> tuple[Any, bool]:
         """Return a stationary point near to a start, and whether it was reached."""
@@ -267,7 +276,10 @@ class _Problem:
         """Return a form with whether it agrees with the run, and why not."""
         value, size = self.penalized.data_loss(solved.trained)[0], self.size(solved.trained)
         here, there = self.found.data_loss, self.size(self.here)
-        alike = abs(value - here) <= tolerance * abs(here) and abs(size - there) <= tolerance * max(there, 1e-300)
+        least = NOTHING * abs(self.at_first[0])
+        alike = abs(value - here) <= tolerance * max(abs(here), least) and (
+            abs(size - there) <= tolerance * max(there, NOTHING * self.limit)
+        )
         mine = doubled(self.run.parameters)
         apart = length(tree_map(np.subtract, self.merged(solved.trained), mine)) / max(length(mine), 1e-300)
         why = solved.why or self._reason(start, value, here, solved.converged)
@@ -278,6 +290,8 @@ class _Problem:
             return "its solver did not converge"
         if start == HERE and self.found.level in ("infeasible", "feasible"):
             return f"the run's point is not stationary (its level is {self.found.level}), so that F fell from there"
+        if self.found.convex and value > here:
+            return "higher in F than the run's point, and the problem is convex: its own point is not the minimum"
         if self.found.convex:
             return "the problem is convex: the run's point is not its minimum"
         lower = "lower" if value < here else "higher"

@@ -13,7 +13,7 @@ from chainrule.constrain.stationarity import Member, made_up
 from chainrule.constrain.whole import Whole
 from chainrule.learn.objective import Objective, part
 from chainrule.learn.protocols import Proximal
-from chainrule.nn import Dense, Layer, Sequential
+from chainrule.nn import Columns, Dense, Frozen, Layer, Rated, Sequential
 from chainrule.nn.losses import LOSSES
 
 Array = np.ndarray[Any, Any]
@@ -37,13 +37,13 @@ class Gap:
 
 
 def is_linear(network: Layer) -> bool:
-    """Is the output a linear function of the parameters: one dense layer without an activation?"""
+    """Is the output a linear function of the parameters: one dense layer without an activation?
+
+    Around it, too, only what is known is looked through: a class of one's own may do anything with the output.
+    """
     layer: Layer = network
-    while isinstance(layer, Sequential) or layer.bare() is not layer:
-        if layer.bare() is not layer:
-            layer = layer.bare()
-            continue
-        inner = list(layer.children().values())
+    while type(layer) in (Sequential, Columns, Frozen, Rated):
+        inner = list(layer.children().values()) if type(layer) is Sequential else [layer.inner]  # type: ignore[attr-defined]
         if len(inner) != 1:
             return False
         layer = inner[0]

@@ -246,3 +246,27 @@ def wilson(share: float, count: float) -> tuple[float, float]:
     middle = (share + Z * Z / (2.0 * count)) / (1.0 + Z * Z / count)
     half = Z / (1.0 + Z * Z / count) * sqrt(share * (1.0 - share) / count + Z * Z / (4.0 * count * count))
     return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+def by_set(multipliers: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Return the multipliers of each set by its limits' labels."""
+    found: dict[str, dict[str, float]] = {}
+    for label, value in multipliers.items():
+        title, _, limit = label.partition(" | ")
+        found.setdefault(title, {})[limit] = value
+    return found
+
+
+def numbers_of(found: Any) -> str:
+    """Return multipliers in words: one number, several with their labels, or the range of many."""
+    if not isinstance(found, Mapping):
+        return f"{found:.6g}"
+    if len(found) == 1:
+        return f"{next(iter(found.values())):.6g}"
+    values = np.array(list(found.values()))
+    if len(values) <= 4:
+        return ", ".join(f"{v:.6g} ({label})" for label, v in found.items())
+    active = values[values != 0]
+    if not len(active):
+        return f"0 for all {len(values)} limits"
+    return f"{active.min():.4g} … {active.max():.4g} for {len(active)} of {len(values)} limits, else 0"

@@ -94,14 +94,12 @@ class VectorSet(Chooser):
         a few units in the last place, so that projecting it once more changes nothing.
         """
         metric = metric or Metric("scalar", 1.0)
-        # a plain number of Python's takes the dtype of what it meets; one that carries its range along would not
-        given = self.settings() if settings is None else settings
-        numbers = {k: float(v) if isinstance(v, float) else v for k, v in given.items()}
+        leaves = named_leaves(parameters)
+        numbers = self._numbers(settings, leaves)
         if metric.kind == "unknown":
             raise TrainingError(f"{self} cannot be projected on: the metric of the step is not known")
         if self.needs_scalar and metric.kind == "diagonal":
             raise TrainingError(self.refusal())
-        leaves = named_leaves(parameters)
         steps = named_leaves(metric.step) if metric.kind == "diagonal" else None
         changed: dict[str, Any] = {}
         converged: Any = np.asarray(True)
@@ -112,6 +110,12 @@ class VectorSet(Chooser):
             changed.update(zip(bundle.names, w, strict=True))
             converged = ops.logical_and(converged, ok)
         return with_leaves(parameters, changed), converged
+
+    def _numbers(self, settings: Mapping[str, Any] | None, leaves: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the numbers, Python's in the precision of what the set covers."""
+        numbers = self.settings() if settings is None else settings
+        dtype = np.result_type(*(leaves[n].dtype for n in self.covered))
+        return {k: np.asarray(v, dtype) if isinstance(v, float | int) else v for k, v in numbers.items()}
 
     def refusal(self) -> str:
         return ""

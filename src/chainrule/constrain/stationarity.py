@@ -88,7 +88,7 @@ def made_up(members: list[Member], parameters: Any, gradient: Any) -> Split:
             parts[i] = found
         if change <= 1e-12 * size or len(members) < 2 or _apart(members):
             break
-    return Split(members, parts, _without(wanted, parts), _rows(members, parts))
+    return Split(members, parts, _without(wanted, parts), _rows(members, parts, parameters))
 
 
 def _without(wanted: Named, parts: list[NormalCone], skipped: list[int] | None = None) -> Named:
@@ -164,8 +164,20 @@ def limit_gradients(member: Member, cone: NormalCone) -> list[tuple[str, Named]]
     return found
 
 
-def _rows(members: list[Member], parts: list[NormalCone]) -> list[Named]:
-    return [row for m, cone in zip(members, parts, strict=True) if m.is_set for _, row in limit_gradients(m, cone)]
+def _rows(members: list[Member], parts: list[NormalCone], parameters: Any) -> list[Named]:
+    """Return the gradients of active limits: by their own normals, and, where λ is 0, by those along w itself.
+
+    A limit that is active with a multiplier of 0 counts: another one that says the same may have taken its part.
+    """
+    points = {n: np.asarray(v, np.float64) for n, v in named_leaves(parameters).items()}
+    rows: list[Named] = []
+    for member, cone in zip(members, parts, strict=True):
+        if member.is_set:
+            found = dict(limit_gradients(member, cone))
+            if any(label not in found for label in cone.multipliers) and not isinstance(member.what, LimitAt):
+                found = dict(limit_gradients(member, member.normal(parameters, points))) | found
+            rows += found.values()
+    return rows
 
 
 def smallest_singular_value(rows: list[Named]) -> float | None:

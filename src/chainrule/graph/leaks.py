@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import current_thread, main_thread
 from typing import Any
 
 from chainrule.errors import TraceError
@@ -67,7 +68,7 @@ def refuse_leaked_arguments(values: Iterable[Any], what: str) -> None:
                 if node.op is INPUT:
                     raise TraceError(
                         f"a traced value leaked out of its function: {_carried(value, node)} is passed to {what}, but "
-                        f"{_ADVICE}"
+                        f"{_advice()}"
                     )
 
 
@@ -77,13 +78,23 @@ _ADVICE = (
 )
 
 
+def _advice() -> str:
+    """Say what to do; in a thread, whose trace may be one that it does not see, that too."""
+    if current_thread() is main_thread():
+        return _ADVICE
+    return (
+        f"{_ADVICE}. If that function is still running and has started this thread: a thread sees the trace that it "
+        "works for in a copy of its context, pool.submit(contextvars.copy_context().run, work)"
+    )
+
+
 def _message(graph: Graph, leaked: Node) -> str:
     carrier = _carrier(graph, leaked)
     reader = next((n for n in graph.nodes if any(o is carrier for o in n.operands)), None)
     place = "" if reader is None else where_made(reader)
     by = "returned by another function" if reader is None else f"read by {reader.op.name}"
     at = f" ({place})" if place else ""
-    return f"a traced value leaked out of its function: {_carried(carrier, leaked)} is {by}{at}, but {_ADVICE}"
+    return f"a traced value leaked out of its function: {_carried(carrier, leaked)} is {by}{at}, but {_advice()}"
 
 
 def _carrier(graph: Graph, leaked: Node) -> Node:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from chainrule.constrain.claims import by_set, numbers_of
+from chainrule.constrain.reports import by_set, numbers_of
 from chainrule.workflow.layout import WIDTH, columns, count, cut, line, number, percent, printable, short
 from chainrule.workflow.options import SIZED
 from chainrule.workflow.score import ClassificationScore, RegressionScore, Score

@@ -44,6 +44,11 @@ def crossed(x: Any, y: Any) -> tuple[Any, ...]:
     return first, second, third, ops.sum_(a * ops.broadcast_to(third, a.shape), axis=0)
 
 
+def line_of(x: Any) -> Any:
+    """The first row, as often as there are rows."""
+    return ops.broadcast_to(np.tanh(x[:1]), x.shape)
+
+
 FUNCTIONS: dict[str, tuple[Any, int]] = {
     "columns": (lambda x, y: (ops.sum_(x * y, axis=0), ops.sum_(x * y * y, axis=0)), 1),
     "lines": (lambda x, y: (ops.sum_(np.exp(x) * y, axis=1), ops.max_(np.exp(x), axis=1)), 1),
@@ -51,6 +56,9 @@ FUNCTIONS: dict[str, tuple[Any, int]] = {
     "three kinds": (lambda x, y: (ops.max_(x + y, axis=0), ops.min_(x + y, axis=0), ops.sum_(x + y, axis=0)), 1),
     "other axes": (lambda x, y: (ops.sum_(x * y, axis=0), ops.sum_(x * y, axis=1)), 2),
     "transposed": (lambda x, y: (ops.sum_((x.T * y.T), axis=0), ops.sum_((x.T * y.T) * x.T, axis=0)), 1),
+    "a broadcast line, over all": (lambda x, y: (ops.sum_(x * y), ops.sum_(x * y * line_of(x))), 2),
+    "a broadcast line, by columns": (lambda x, y: (ops.sum_(x * y, axis=0), ops.sum_(x * y * line_of(x), axis=0)), 1),
+    "a broadcast line, by lines": (lambda x, y: (ops.sum_(x * y, axis=1), ops.sum_(x * y * line_of(x), axis=1)), 1),
     "read at once": (read_at_once, 1),
     "waits": (waits, 2),
     "kept": (kept, 2),
@@ -93,3 +101,34 @@ def test_rows_that_are_known_as_they_come() -> None:
         total, top = get_executor("native").run(graph, [x, y])
         np.testing.assert_array_equal(top, np.max(x * y, axis=0))
         np.testing.assert_allclose(total, np.sum((x * y).astype(float), axis=0), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("axes", [0, 1, (0, 1)])
+@pytest.mark.parametrize("side", [5, 40, 130])
+def test_what_is_transposed_does_not_change_the_bits_of_another_reduction(side: int, axes: Any) -> None:
+    """A sum over what lies in order takes several lanes at a time, over a transposed one it cannot."""
+
+    def function(x: Any, y: Any) -> tuple[Any, ...]:
+        return ops.sum_(x * y, axis=axes), ops.sum_(x * y * x.T, axis=axes), ops.sum_(x * y * x, axis=axes)
+
+    rng = np.random.default_rng(3)
+    x, y = (rng.normal(size=(side, side)).astype(np.float32) for _ in range(2))
+    native = get_executor("native")
+    for place, value in enumerate(native.run(cr.make_graph(function, x, y), [x, y])):
+        (alone,) = native.run(cr.make_graph(lambda a, b, i=place: function(a, b)[i], x, y), [x, y])
+        np.testing.assert_array_equal(value, alone)
+
+
+def test_what_a_loop_gives_is_read_by_several_reductions() -> None:
+    """A loop's result is an operand that lies as its shape says."""
+
+    def function(x: Any, y: Any) -> tuple[Any, ...]:
+        z, _ = cr.scan(lambda carry, e: (np.tanh(carry) + e, None), x, np.ones((3, *x.shape)))
+        return ops.sum_(z * y), ops.sum_(z * y * z), ops.sum_(z * line_of(x))
+
+    rng = np.random.default_rng(4)
+    x, y = (rng.normal(size=(40, 7)) for _ in range(2))
+    native = get_executor("native")
+    for place, value in enumerate(native.run(cr.make_graph(function, x, y), [x, y])):
+        (alone,) = native.run(cr.make_graph(lambda a, b, i=place: function(a, b)[i], x, y), [x, y])
+        np.testing.assert_array_equal(value, alone)

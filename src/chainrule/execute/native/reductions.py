@@ -1,4 +1,4 @@
-"""Reductions along any axes, in an order that depends on the shape alone."""
+"""Reductions along any axes, in an order that depends on the shape, and on how operands lie, but on no machine."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ def reduction_nest(
     frame: Frame, nodes: Sequence[Node], absorbed: Sequence[Node], view_of: Callable[[Node], View],
     targets: Sequence[View],
 ) -> None:  # fmt: skip
-    """Reduce along axes into contiguous targets, in an order that depends on the shape alone.
+    """Reduce along axes into contiguous targets, in an order that no width of vectors and no thread changes.
+
+    It depends on the shape, and on how operands lie in memory: neighboring axes are one run where all step through them
+    as one, and lanes lie side by side where all steps are 0 or 1. Whether a node is computed on the way, from what is
+    broadcast or transposed, or was stored before, may therefore change the last bits.
 
     Elementwise nodes that nothing else reads are computed on the way, in registers (``absorbed``); several reductions
     along the same axes that share such nodes are one pass.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chainrule.execute.native.cost import instructions
+from chainrule.execute.native.order import layouts_read, order_of
 from chainrule.graph import Graph, Node
 from chainrule.graph.structural import STRUCTURAL
 
@@ -281,11 +282,12 @@ class Pass:
 def _passes(graph: Graph, users: Users, outputs: set[Node]) -> dict[Node, Pass]:
     """Return, for each reduction that computes elementwise nodes on its way, the pass that it is part of.
 
-    Reductions that share such nodes are one pass, if they run along the same axes, and none waits for another: that is
-    so where equally many other stages come before them.
+    Reductions that share such nodes are one pass, if they run along the same axes, in the order that each has alone
+    (``order_of``), and none waits for another: that is so where equally many other stages come before them.
     """
     ends: dict[Node, set[Node] | None] = {}
     depth = _depths(graph)
+    layouts = layouts_read(graph, joins)
     group: dict[Node, Node] = {}
 
     def find(node: Node) -> Node:
@@ -295,7 +297,7 @@ def _passes(graph: Graph, users: Users, outputs: set[Node]) -> dict[Node, Pass]:
 
     def alike(node: Node) -> Any:
         operand = node.operands[0]
-        return str(operand.type), tuple(node.attributes["axes"]), depth[node]
+        return str(operand.type), tuple(node.attributes["axes"]), depth[node], order_of(node, layouts)
 
     def end_of(node: Node) -> set[Node] | None:
         """Return the reductions that alone a node's elements come to, or None where it must be in memory."""
