@@ -15,7 +15,7 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.constrain.selection import Axes, Bundle, Chooser, Per, named_leaves, with_leaves
-from chainrule.constrain.vectors import Arrays
+from chainrule.constrain.vectors import Arrays, like
 from chainrule.errors import TrainingError
 from chainrule.learn.optimizers import Metric
 from chainrule.nn.setting import POSITIVE, Setting
@@ -106,7 +106,7 @@ class VectorSet(Chooser):
         for bundle in self.bundles:
             v = [leaves[name] for name in bundle.names]
             s = None if steps is None else [steps[n] for n in bundle.names]
-            w, ok = self.nearest(v, s, bundle.axes(v[0].ndim), numbers)
+            w, ok = self.nearest(v, s, bundle.axes(v[0].ndim), {k: like(v[0], x) for k, x in numbers.items()})
             changed.update(zip(bundle.names, w, strict=True))
             converged = ops.logical_and(converged, ok)
         return with_leaves(parameters, changed), converged

@@ -19,6 +19,7 @@ import numpy as np
 from chainrule import ops
 from chainrule.constrain.selection import Axes
 from chainrule.learn.projection import TINY
+from chainrule.ops.build import is_traced
 from chainrule.ops.regions import iterate
 
 Arrays = list[Any]
@@ -56,6 +57,16 @@ def rounding(values: Sequence[Any], axes: Axes) -> float:
     """
     unit = float(np.finfo(np.float32 if values[0].dtype == np.float32 else np.float64).eps)
     return unit * (8.0 + 0.25 * float(np.sqrt(length_of(values, axes))))
+
+
+def like(array: Any, number: Any) -> Any:
+    """Return a number in the precision of an array; one that is traced has it already.
+
+    A set's own numbers are float64 to NumPy, and would widen what is computed with them.
+    """
+    if is_traced(number):
+        return number
+    return float(number) if is_traced(array) else np.asarray(number, np.asarray(array).dtype)
 
 
 def all_of(value: Any) -> Any:
