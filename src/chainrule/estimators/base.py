@@ -301,6 +301,14 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
             setattr(self, name, value)
         if self.run_.status == "non-finite":
             warnings.warn(f"{type(self).__name__}: {self.run_.message}", ConvergenceWarning, stacklevel=4)
+        elif self.run_.method is None and (over := [v for v in set_values(self.run_) if not v.holds]):
+            said = "; ".join(f"{value.title}: {value}" for value in over)
+            warnings.warn(
+                f"{type(self).__name__}: the constraints do not hold after projection: {said}. Is there a point that "
+                "satisfies all of them?",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
 
     def _would_be(self, run: Run) -> dict[str, Any]:
         """Return the attributes of an estimator whose training is this run."""
