@@ -62,8 +62,10 @@ class Curve:
 
     def divided(self, unit: float) -> Curve:
         """Return the curve with all its measures in another unit."""
-        parts = ({m: values / unit for m, values in part.items()} for part in (self.training, self.held_out))
-        return Curve(self.name, self.values, *parts, self.unfinished)
+        training, held_out = (
+            {m: values / unit for m, values in part.items()} for part in (self.training, self.held_out)
+        )
+        return replace(self, training=training, held_out=held_out)
 
     def to_dict(self) -> dict[str, Any]:
         measures = {
