@@ -126,6 +126,12 @@ class OwnLoss(Loss):
                 "  wrong:  lambda target, output: np.mean((target - output) ** 2)\n"
                 "  right:  lambda target, output: np.mean((target - output) ** 2, axis=1)"
             )
+        if value.dtype.kind != "f":
+            what = "truth values" if value.dtype.kind == "b" else "whole numbers"
+            raise TraceError(
+                f"the loss {name} returned {what}; they have no derivative, so that nothing can be learned from them. "
+                "Give a loss that moves with the output, such as \"binary_cross_entropy\"; errors are counted afterwards"
+            )
         if rows in value.shape[1:] and rows not in output.shape[1:]:
             raise TraceError(
                 f"the loss {name} returned a table of rows by rows, of shape ({dims(value)}): (n,) and (n, 1) were "
