@@ -153,7 +153,7 @@ def _no_slope(objective: Objective) -> TraceError:
         f"the loss {name} has the derivative 0 by every parameter that is trained: it does not use the output, or it "
         "counts, compares, rounds or takes signs.\n"
         "  wrong:  lambda target, output: np.mean(((output > 0) != (target > 0)).astype(float), axis=1)\n"
-        "  right:  a loss that moves with the output, such as \"binary_cross_entropy\"; errors are counted afterwards"
+        '  right:  a loss that moves with the output, such as "binary_cross_entropy"; errors are counted afterwards'
     )
 
 

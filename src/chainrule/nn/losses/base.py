@@ -130,7 +130,7 @@ class OwnLoss(Loss):
             what = "truth values" if value.dtype.kind == "b" else "whole numbers"
             raise TraceError(
                 f"the loss {name} returned {what}; they have no derivative, so that nothing can be learned from them. "
-                "Give a loss that moves with the output, such as \"binary_cross_entropy\"; errors are counted afterwards"
+                'Give a loss that moves with the output, such as "binary_cross_entropy"; errors are counted afterwards'
             )
         if rows in value.shape[1:] and rows not in output.shape[1:]:
             raise TraceError(
