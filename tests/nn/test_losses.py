@@ -236,6 +236,20 @@ def test_a_loss_that_does_not_return_rows(loss: Callable[..., Any], way: int) ->
     assert "right:  lambda target, output: np.mean((target - output) ** 2, axis=1)" in str(error.value)
 
 
+def test_nor_a_square_that_is_averaged_again() -> None:
+    """(n,) − (n, 1) is rows by rows; its mean over an axis is one number a row, and trained on without a word."""
+    network, data = cr.nn.Sequential(cr.nn.Dense(1)), (X, np.arange(5.0).reshape(-1, 1))
+    for loss in (
+        lambda t, o: np.mean((t[:, 0] - o) ** 2, axis=1),
+        lambda t, o: np.sum(np.abs(np.log1p(t * t) - np.sum(o, axis=1)), axis=1),
+    ):
+        with pytest.raises(TraceError, match=r"puts \(n,\) and \(n, 1\) together, at .*test_losses.py") as error:
+            cr.fit(cr.Objective(network, loss), data, epochs=1)
+        assert "x[:, None] - x[None, :]" in str(error.value)
+    pairs = cr.Objective(network, lambda t, o: np.mean((t[:, 0][:, None] - o[:, 0][None, :]) ** 2, axis=1))
+    assert cr.fit(pairs, data, epochs=1).status == "done"
+
+
 @pytest.mark.parametrize("way", range(3))
 @pytest.mark.parametrize(
     ("loss", "what"),
