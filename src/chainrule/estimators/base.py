@@ -159,7 +159,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
         data = {"X": x, "y": y, "metadata": {} if sample_weight is None else {"sample_weight": sample_weight}}
         hooks = Hooks(self, job.plan.epochs, data)
         self._train(job, hooks)
-        self.chosen_ = chosen.to_dict()
+        self.chosen_ = settings.used(self, chosen)
         self._seed, self._calls, self._carry, self._begun = seed, 1, None, settings.begun(self)
         self._tell(self.run_.history)
         hooks.end(lambda: self._would_be(self.run_))
@@ -175,7 +175,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
             chosen = replace(settings.choices(self, len(rows), False), early_stopping=False, epochs=1)
             if self.schedule == "auto":  # nobody knows how many calls will follow
                 chosen = replace(chosen, schedule="constant")
-            self.chosen_ = chosen.to_dict()
+            self.chosen_ = settings.used(self, chosen)
             self._seed, self._calls, self._begun = settings.seed(self.random_state), 0, settings.begun(self)
         else:
             settings.require_begun(self, self._begun)
