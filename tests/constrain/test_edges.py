@@ -163,3 +163,18 @@ def test_a_set_by_itself_keeps_the_dtype_of_its_point(made: Any) -> None:
     for settings in (None, made.settings()):
         nearest, _ = made.covering({"w": None}).project(point, None, settings)
         assert nearest["w"].dtype == np.float32
+
+
+def test_what_is_said_without_constraints_speaks_of_none() -> None:
+    """With penalties alone it said that the constraints hold; and F is the loss, while the objective is what falls."""
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    soft = cr.Objective(cr.nn.Dense(1), "squared_error", penalty=[0.1 * ct.L1()])
+    begun = cr.fit(soft, (x, x[:, :1]), optimizer=cr.learn.SGD(0.01), epochs=1, batch_size="all")
+    assert cr.optimality(begun).said == "The objective still falls, so the point is no minimum."
+    solved = cr.fit(soft, (x, x[:, :1]), method=ct.AcceleratedProjection())
+    assert cr.optimality(solved).said.startswith("Certified: no point has an objective that is lower by more than ")
+    hard = cr.Objective(cr.nn.Dense(1), "squared_error", subject_to=[ct.L2Ball(0.5)])
+    begun = cr.fit(hard, (x, x[:, :1]), optimizer=cr.learn.SGD(0.01), epochs=1, batch_size="all")
+    assert cr.optimality(begun).said == (
+        "The constraints hold; F still falls along directions that they allow, so the point is no minimum."
+    )

@@ -135,6 +135,25 @@ def test_inside_keeps_the_precision_and_what_is_inside() -> None:
     assert all(again[k].tobytes() == found[k].tobytes() for k in found)
 
 
+@pytest.mark.parametrize("text", ["l1<=1", "l1<=0.5 per unit", "group<=1", "l1<=1, nonnegative", "box<=0.3"])
+def test_inside_of_parameters_in_single_precision(text: str) -> None:
+    """A set's own radius is float64 to NumPy: loops refused it beside float32, and limits widened the result."""
+    objective = cr.Objective(
+        cr.nn.Sequential(cr.nn.Dense(2), cr.nn.Dense(1)), "squared_error", subject_to=ct.sets_of(text)
+    ).on(X[:, :2])
+    found = inside(objective, {k: v.astype(np.float32) for k, v in PARAMETERS.items()})
+    wide = inside(objective, PARAMETERS)
+    for name, value in found.items():
+        assert value.dtype == np.float32
+        np.testing.assert_allclose(value, wide[name], atol=1e-6)
+    nearest, _ = ct.Box(-0.3, 0.3).covering({"w": None}).project({"w": np.float32([1.0, -0.1])})
+    assert np.asarray(nearest["w"]).dtype == np.float32
+
+
+def test_a_box_says_no_minus_zero() -> None:
+    assert str(ct.SetValue("NonNegative()", "w", (-0.0, 0.5), (0.0, None), True)) == "0 ≤ w: w from 0 to 0.5"
+
+
 def test_an_average_of_points_of_a_set_that_is_not_convex_is_refused() -> None:
     with pytest.raises(TrainingError, match=r"Cardinality\(5\) is not convex, so that an average of points in it"):
         fit([ct.Cardinality(5)], average=0.9)

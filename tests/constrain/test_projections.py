@@ -129,6 +129,35 @@ def test_a_point_inside_keeps_every_bit(name: str, diagonal: bool, executor: str
     check()
 
 
+SUMS = [(n, d) for n, d in PAIRS if n.startswith(("L2Ball", "L1Ball", "GroupL2Ball"))]
+
+
+@pytest.mark.parametrize("executor", ["reference", "native"])
+@pytest.mark.parametrize(("name", "diagonal"), SUMS)
+def test_a_point_that_is_inside_by_rounding_alone_is_not(name: str, diagonal: bool, executor: str) -> None:
+    """Sums in single precision found ‖w‖ = 1 + 8·10⁻¹⁰ to be at most 1, and left it: Adagrad came there."""
+    rng = np.random.default_rng(0)
+    outside = 0
+    for _ in range(30):
+        v, step = rng.normal(size=SHAPE).astype(np.float32), np.exp(rng.normal(size=SHAPE)).astype(np.float32)
+        if name == "L2Ball per unit":
+            v /= np.linalg.norm(v, axis=0)
+        elif name == "L2Ball per input":
+            v /= np.linalg.norm(v, axis=1, keepdims=True)
+        elif name == "L1Ball per unit":
+            v /= np.sum(np.abs(v), axis=0)
+        else:
+            axis = 1 if name == "GroupL2Ball" else 0
+            sums = np.sum(np.linalg.norm(v, axis=axis)) if "Group" in name else np.sum(np.abs(v))
+            v /= np.linalg.norm(v) if name == "L2Ball" else sums
+        outside += not inside(name, v, 1.0)
+        w = projected(name, diagonal, v, step, 1.0, executor, np.float32)
+        assert inside(name, w, 1.0)
+        np.testing.assert_allclose(w, v, rtol=2e-5, atol=2e-6)
+        assert projected(name, diagonal, w, step, 1.0, executor, np.float32).tobytes() == w.tobytes()
+    assert outside > 5
+
+
 @pytest.mark.parametrize(("name", "diagonal"), [p for p in PAIRS if p[0] not in NOT_CONVEX])
 def test_nonexpansive_in_the_metric(name: str, diagonal: bool) -> None:
     """‖Π(a) − Π(b)‖_M ≤ ‖a − b‖_M for convex sets."""

@@ -98,6 +98,7 @@ WRONG_SETS: list[tuple[Any, str]] = [
     ("", "a constraint is empty"),
     ("l2<=4,", "a constraint is empty"),
     ("0.1*l2", "is a penalty"),
+    ("l2<=4 per", "'l2<=4 per' does not say what it is for: per network, per layer"),
     ("l2<=4 per units", "per is 'units'; did you mean 'unit'?"),
     ("box<=1 per unit", "box has no per: it is for each weight by itself"),
     ("spectral<=1 per layer", "spectral has no per: it is for each weight matrix by itself"),

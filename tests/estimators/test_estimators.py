@@ -524,3 +524,27 @@ def test_counts_and_searches_along_lines() -> None:
     assert NetworkClassifier(optimizer=cr.learn.LBFGS(), epochs=30, dropout=0.0).fit(*IRIS).score(*IRIS) > 0.9
     with pytest.raises(TrainingError, match="hinge gives no probabilities"):
         NetworkClassifier(loss="hinge").fit(*IRIS)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate", "decay"),
+    [
+        ("adam", 0.01, 1.0),
+        ("sgd", 0.1, 0.0),
+        ("momentum", 0.02, 0.0),
+        ("lion", 0.0003, 1.0),
+        ("lbfgs", None, None),
+        (cr.learn.SGD(0.3), None, None),
+    ],
+    ids=str,
+)
+def test_what_is_in_force_is_what_the_optimizer_takes(optimizer: Any, rate: float | None, decay: float | None) -> None:
+    """chosen_ had Adam's learning rate and decay, whatever the optimizer was."""
+    X, y = load_iris(return_X_y=True)
+    model = NetworkClassifier((4,), optimizer=optimizer, epochs=2).fit(X, y)
+    assert (model.chosen_["learning_rate"], model.chosen_["weight_decay"]) == (rate, decay)
+    if rate is not None:
+        assert model.run_.settings["learning_rate"] == rate
+        assert model.run_.settings.get("decay", 0.0) == decay
+        model.partial_fit(X, y).partial_fit(X, y)  # goes on with these
+        assert model.run_.settings["learning_rate"] == rate

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -155,6 +156,13 @@ def test_what_is_refused(given: dict[str, Any], message: str) -> None:
         NetworkClassifier(**given).fit(X, Y)
     assert message in str(error.value)
     assert not hasattr(NetworkClassifier(**given), "predictor_")
+
+
+def test_constraints_that_no_point_satisfies_warn() -> None:
+    """Only the report of the command line said so."""
+    with pytest.warns(ConvergenceWarning, match=r"Box\(1\.0, None\): 1 ≤ w: w from .*; violated"):
+        model = NetworkClassifier((4,), constraint="w>=1, w<=0", epochs=5).fit(X, Y)
+    assert not model.constraint_values_[0].holds
 
 
 def test_a_limit_on_errors_without_groups_is_held() -> None:

@@ -236,6 +236,51 @@ def test_a_loss_that_does_not_return_rows(loss: Callable[..., Any], way: int) ->
     assert "right:  lambda target, output: np.mean((target - output) ** 2, axis=1)" in str(error.value)
 
 
+def test_nor_a_square_that_is_averaged_again() -> None:
+    """(n,) − (n, 1) is rows by rows; its mean over an axis is one number a row, and trained on without a word."""
+    network, data = cr.nn.Sequential(cr.nn.Dense(1)), (X, np.arange(5.0).reshape(-1, 1))
+    for loss in (
+        lambda t, o: np.mean((t[:, 0] - o) ** 2, axis=1),
+        lambda t, o: np.sum(np.abs(np.log1p(t * t) - np.sum(o, axis=1)), axis=1),
+    ):
+        with pytest.raises(TraceError, match=r"puts \(n,\) and \(n, 1\) together, at .*test_losses.py") as error:
+            cr.fit(cr.Objective(network, loss), data, epochs=1)
+        assert "x[:, None] - x[None, :]" in str(error.value)
+    pairs = cr.Objective(network, lambda t, o: np.mean((t[:, 0][:, None] - o[:, 0][None, :]) ** 2, axis=1))
+    assert cr.fit(pairs, data, epochs=1).status == "done"
+
+
+@pytest.mark.parametrize("way", range(3))
+@pytest.mark.parametrize(
+    ("loss", "what"),
+    [(lambda t, o: (o > 0) != (t > 0), "truth values"), (lambda t, o: np.argmax(o, axis=1), "whole numbers")],
+    ids=["bool", "int"],
+)
+def test_a_loss_that_returns_no_floats(loss: Callable[..., Any], what: str, way: int) -> None:
+    """The error was one of a product within."""
+    with pytest.raises(TraceError, match=f"returned {what}; they have no derivative"):
+        own_cases()[way](cr.Objective(linear(), loss))
+
+
+NO_SLOPE: dict[str, Callable[..., Any]] = {
+    "counted": lambda t, o: np.mean(((o > 0) != (t > 0)).astype(float), axis=1),
+    "rounded": lambda t, o: np.sum((t - np.round(o)) ** 2, axis=1),
+    "sign": lambda t, o: np.sum((t - np.sign(o)) ** 2, axis=1),
+    "without the output": lambda t, o: np.sum(t**2, axis=1),
+}
+
+
+@pytest.mark.filterwarnings("ignore:the loss does not depend on the size")  # which is so
+@pytest.mark.parametrize("loss", NO_SLOPE.values(), ids=NO_SLOPE)
+def test_a_loss_that_no_step_can_lower_is_refused(loss: Callable[..., Any]) -> None:
+    """It was trained to the end, and nothing was said."""
+    data = X, RNG.normal(size=(5, 3))
+    with pytest.raises(TraceError, match=r"the loss <lambda> has the derivative 0 by every parameter that is trained"):
+        cr.fit(cr.Objective(linear(), loss), data, epochs=1)
+    run = cr.fit(cr.Objective(linear(), loss, penalty=[cr.constrain.SquaredL2()]), data, epochs=1)
+    assert run.status == "done"  # a penalty can be lowered
+
+
 @pytest.mark.parametrize("traced", [True, False])
 def test_a_loss_of_ones_own_cannot_make_a_square_either(traced: bool) -> None:
     network = cr.nn.Sequential(cr.nn.Dense(1))

@@ -128,6 +128,18 @@ def test_every_hint_is_of_a_function_that_is_not_there() -> None:
         assert found not in known, name
 
 
+def test_hints_of_moments_are_of_rows_as_numpys_are() -> None:
+    """They were of columns, which is a matrix of another size, or of the same with other numbers."""
+    x = np.random.default_rng(0).normal(size=(3, 3))
+    mean, product = INSTEAD["cov"].partition(", of the rows")[0].split("; ")
+    found: dict[str, Any] = {"x": x, "np": np}
+    exec(mean, found)
+    np.testing.assert_allclose(eval(product, found), np.cov(x), rtol=1e-12)
+    mean, product = INSTEAD["corrcoef"].partition(", of the rows")[0].split("; ")
+    exec(mean, found)
+    np.testing.assert_allclose(eval(product, found), np.corrcoef(x), rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("hint", "wanted"),
     [

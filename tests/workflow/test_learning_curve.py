@@ -294,6 +294,32 @@ def test_what_is_wrong_is_said(options: dict[str, Any], message: str) -> None:
         learning_curve(PENGUINS, "species", replace(SMALL, **options))
 
 
+def test_two_points_promise_nothing_of_twice_the_rows() -> None:
+    """The fall from few rows to all was told as what twice as many would bring."""
+    found = learning_curve(numbers(400), "y", replace(SMALL, rows=(16,), epochs=60, repeats=5))
+    assert found.rows.values == (16, 320)
+    (more,) = (a for a in found.advice if a.change == "more rows")
+    assert (more.law, more.value, more.sign) == (None, 320.0, 1)
+    assert more.gain.mean == pytest.approx(np.mean(found.rows.held_out["RMSE"][0] - found.rows.held_out["RMSE"][1]))
+    text = " ".join(str(found).split())
+    assert "twice the rows" not in text
+    assert found.advice[0] is more
+    assert "Most helped: more rows. From 16 to 320 the held-out RMSE fell by" in text
+
+
+def test_the_report_says_what_was_not_learned_to_the_end(species: LearningCurves) -> None:
+    """Differences in size are those in speed, where the most epochs end all trainings."""
+    text = " ".join(str(species).split())
+    assert "Not learned to the end: early stopping had not ended most trainings with 60, 120, 275 rows; 2, 8" in text
+    assert species.to_dict()["curves"]["size"]["unfinished"] == [3, 3]
+    assert species.divided(1000.0).size.unfinished == (3, 3)
+    enough = learning_curve(numbers(), "y", replace(SMALL, rows=(48,), epochs=400, patience=5, learning_rate=0.1))
+    assert "Not learned" not in str(enough)
+    assert enough.limit.unfinished == (0, 0, 0)
+    without = learning_curve(numbers(), "y", replace(SMALL, rows=(48,), validation=0.0))
+    assert without.rows.unfinished == (0, 0)
+
+
 def test_errors_of_the_table() -> None:
     with pytest.raises(TableError, match=r"There is no column 'specis' to be the target. Did you mean 'species'\?"):
         learning_curve(PENGUINS, "specis", SMALL)

@@ -22,6 +22,7 @@ from chainrule.constrain.vectors import (
     largest,
     pulled,
     rounding,
+    surely_at_most,
     threshold,
     total,
 )
@@ -60,9 +61,10 @@ class L2Ball(PerSet):
         if s is not None:
             return l2_shrunk(v, s, axes, radius)
         square = total([a * a for a in v], axes)
-        inside = square <= radius * radius
+        margin = rounding(v, axes)
+        inside = surely_at_most(square, radius * radius, margin)
         # a factor of exactly 1 leaves every bit of a point inside
-        share = ops.where(inside, 1.0, radius * (1.0 - rounding(v, axes)) / ops.sqrt(ops.where(inside, 1.0, square)))
+        share = ops.where(inside, 1.0, radius * (1.0 - margin) / ops.sqrt(ops.where(inside, 1.0, square)))
         return [a * share for a in v], all_of(square < np.inf)  # of what is larger nothing is known but that it is
 
     def most(self, d: Array, numbers: Mapping[str, Any]) -> float:
@@ -118,7 +120,7 @@ class L1Ball(PerSet):
         size = [ops.absolute(a) for a in v]
         steps = [0.0 * a + 1.0 for a in size] if s is None else s
         tau, f, found = threshold(size, steps, axes, radius)
-        inside = total(size, axes) <= radius
+        inside = surely_at_most(total(size, axes), radius, rounding(v, axes))
         share = pulled(v, f, inside, radius, axes)
         return [
             ops.where(inside, a, ops.sign(a) * ops.maximum(b - tau * c, 0.0) * share)
@@ -214,7 +216,7 @@ class GroupL2Ball(VectorSet):
         radius = numbers["radius"]
         along = [group_axes(self.groups, a) for a in v]
         size = [ops.sqrt(total([a * a], g)) for a, g in zip(v, along, strict=True)]
-        inside = total(size, None) <= radius
+        inside = surely_at_most(total(size, None), radius, rounding(v, None))
         if s is None:
             ones = [0.0 * a + 1.0 for a in size]
             tau, f, found = threshold(size, ones, None, radius)

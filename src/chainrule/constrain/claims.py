@@ -130,22 +130,21 @@ class Optimality:
             return f"F is {self.value:g} here, or its slope is not finite: nothing is claimed of the point."
         if self.level == INFEASIBLE:
             return "The point violates a constraint; nothing is claimed of it."
+        what, hold = "the objective" if self.penalties else "F", "The constraints hold" if self.primal else ""
         if self.level == FEASIBLE:
-            return "The constraints hold; F still falls along directions that they allow, so the point is no minimum."
+            falls = f"{hold}; {what}" if hold else what[0].upper() + what[1:]
+            along = " along directions that they allow" if hold else ""
+            return f"{falls} still falls{along}, so the point is no minimum."
         if self.level == KKT:
             why = (
                 self.because
                 if not self.convex
                 else (self.gap.why or f"the duality gap, {self.gap.value:.2g}, is not small")
             )
-            return (
-                "The constraints hold and no small allowed step lowers F to first order. That it is a minimum was not "
-                f"shown: {why}."
-            )
-        return (
-            "Certified: no point that satisfies the constraints has an objective that is lower by more than "
-            f"{self.gap.value:.2g}."
-        )
+            step = f"{hold} and no small allowed step" if hold else "No small step"
+            return f"{step} lowers {what} to first order. That it is a minimum was not shown: {why}."
+        point = "no point that satisfies the constraints" if hold else "no point"
+        return f"Certified: {point} has an objective that is lower by more than {self.gap.value:.2g}."
 
 
 def optimality(

@@ -46,7 +46,7 @@ class SetValue:
             low, high = self.limit  # type: ignore[misc]  # of a box both are pairs
             ends = [f"{v:.9g} ≤ " if i == 0 else f" ≤ {v:.9g}" for i, v in enumerate((low, high)) if v is not None]
             text = f"{'w'.join(ends) if len(ends) == 2 else f'{ends[0]}w' if low is not None else f'w{ends[0]}'}"
-            text += f": w from {self.value[0]:.9g} to {self.value[1]:.9g}"
+            text += f": w from {self.value[0] + 0.0:.9g} to {self.value[1] + 0.0:.9g}"  # no -0
         else:
             text = f"{self.symbol} = {self.value:.9g} {'≤' if self.holds else '>'} {self.limit:.9g}"
         if self.limits > 1:

@@ -246,6 +246,8 @@ def _listed(given: Any) -> list[Any]:
 
 def _told(piece: str, per: str | None) -> tuple[str, str | None]:
     """Return a piece without its own "per …", and what it is for."""
+    if re.search(r"\sper$", piece, re.I):
+        raise TrainingError(f"{piece!r} does not say what it is for: per {', per '.join(PER)}")
     own = _PER.fullmatch(piece)
     return (piece, per) if own is None else (own["rest"], own["per"].lower())
 

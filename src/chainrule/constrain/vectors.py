@@ -58,6 +58,14 @@ def rounding(values: Sequence[Any], axes: Axes) -> float:
     return unit * (8.0 + 0.25 * float(np.sqrt(length_of(values, axes))))
 
 
+def surely_at_most(total_: Any, limit: Any, margin: float) -> Any:
+    """Is a sum at most a limit, whatever its rounding? A point on the border that it would let pass may be outside.
+
+    Projections aim ``margin`` inside, by length: so what they land on is inside by this, too.
+    """
+    return total_ <= limit * (1.0 - 0.5 * margin)
+
+
 def all_of(value: Any) -> Any:
     return value if value.ndim == 0 else ops.all_(value)
 
@@ -92,7 +100,7 @@ def l2_shrunk(v: Arrays, s: Arrays, axes: Axes, radius: Any) -> tuple[Arrays, An
 
     state, found = iterate((0.0 * first, first, slope), body, close, MOST)
     mu, square, _ = state
-    inside = first <= radius * radius
+    inside = surely_at_most(first, radius * radius, margin)
     share = ops.where(inside, 1.0, ops.minimum(radius * (1.0 - margin) / ops.sqrt(ops.where(inside, 1.0, square)), 1.0))
     mu = ops.where(inside, 0.0, mu)
     return [a * (share / (1.0 + mu * b)) for a, b in zip(v, s, strict=True)], found

@@ -159,7 +159,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
         data = {"X": x, "y": y, "metadata": {} if sample_weight is None else {"sample_weight": sample_weight}}
         hooks = Hooks(self, job.plan.epochs, data)
         self._train(job, hooks)
-        self.chosen_ = chosen.to_dict()
+        self.chosen_ = settings.used(self, chosen)
         self._seed, self._calls, self._carry, self._begun = seed, 1, None, settings.begun(self)
         self._tell(self.run_.history)
         hooks.end(lambda: self._would_be(self.run_))
@@ -175,7 +175,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
             chosen = replace(settings.choices(self, len(rows), False), early_stopping=False, epochs=1)
             if self.schedule == "auto":  # nobody knows how many calls will follow
                 chosen = replace(chosen, schedule="constant")
-            self.chosen_ = chosen.to_dict()
+            self.chosen_ = settings.used(self, chosen)
             self._seed, self._calls, self._begun = settings.seed(self.random_state), 0, settings.begun(self)
         else:
             settings.require_begun(self, self._begun)
@@ -301,6 +301,14 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
             setattr(self, name, value)
         if self.run_.status == "non-finite":
             warnings.warn(f"{type(self).__name__}: {self.run_.message}", ConvergenceWarning, stacklevel=4)
+        elif self.run_.method is None and (over := [v for v in set_values(self.run_) if not v.holds]):
+            said = "; ".join(f"{value.title}: {value}" for value in over)
+            warnings.warn(
+                f"{type(self).__name__}: the constraints do not hold after projection: {said}. Is there a point that "
+                "satisfies all of them?",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
 
     def _would_be(self, run: Run) -> dict[str, Any]:
         """Return the attributes of an estimator whose training is this run."""

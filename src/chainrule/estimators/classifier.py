@@ -66,7 +66,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         constraint_values_: what each set of ``constraint`` comes to, whether it holds, and by how much: ``value``,
             ``limit``, ``holds``; ``multipliers_`` are those of ``method``. ``cr.optimality(estimator.run_)`` says what
             may be claimed of the result.
-        chosen_: every setting that may be "auto", with the value in force.
+        chosen_: every setting that may be "auto", with the value in force; None for the learning rate, schedule and
+            weight decay of an optimizer that has its own (an object) or none (``"lbfgs"``).
         run_: the training run, for ``cr.explain`` and ``cr.diagnose``; no part of a copy or pickle.
 
     Raises:

@@ -17,7 +17,7 @@ from chainrule.nn.activations import choose
 from chainrule.table.say import listing, say
 from chainrule.workflow import problem
 from chainrule.workflow.defaults import Choices, automatic
-from chainrule.workflow.optimizing import make_optimizer, searches
+from chainrule.workflow.optimizing import as_used, make_optimizer, searches
 from chainrule.workflow.problem import Regularization
 
 NUMBER = (int, float, np.integer, np.floating)
@@ -114,9 +114,18 @@ def layers(sizes: Any) -> list[Any]:
     return made
 
 
+def _given(estimator: Any) -> set[str]:
+    return {field.name for field in fields(Choices) if not _is_auto(getattr(estimator, field.name))}
+
+
+def used(estimator: Any, chosen: Choices) -> dict[str, Any]:
+    """Return the settings in force by name; None for what the optimizer has not, or has its own of."""
+    return as_used(estimator.optimizer, chosen, _given(estimator)).to_dict()
+
+
 def optimizer(estimator: Any, chosen: Choices) -> Optimizer:
     """Return the optimizer with its learning rate and weight decay; one that is given as an object has its own."""
-    given = {field.name for field in fields(Choices) if not _is_auto(getattr(estimator, field.name))}
+    given = _given(estimator)
     if not isinstance(estimator.optimizer, Optimizer):
         return make_optimizer(estimator.optimizer, chosen, given)
     for name in ("learning_rate", "schedule", "weight_decay"):

@@ -11,7 +11,7 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.calculus import backward
-from chainrule.errors import TrainingError
+from chainrule.errors import TraceError, TrainingError
 from chainrule.execute import Program
 from chainrule.graph import (
     Graph,
@@ -94,10 +94,11 @@ def build_program(
         settings = in_force(settings, schedules, count(clock["step"], first(parameters)) if schedules else None)
         loss, view, scope = losses(parameters, state, settings, batch, training=True, key=key)
         trained = treatment.trained(parameters)
+        learned_otherwise = multipliers is not None or objective.penalty
         sums = {
             "loss": loss,
             "count": ops.extent(batch["weight"], axis=0),
-            "gradient": gradient_of(loss, trained),
+            "gradient": gradient_of(loss, trained, None if learned_otherwise else _no_slope(objective)),
             "statistics": scope.sums,
         }
         if multipliers is None:
@@ -132,12 +133,28 @@ def build_program(
     return Program(measured, applied, evaluated, objective.network.whole_batch, looked_at)
 
 
-def gradient_of(loss: Any, parameters: Tree) -> Tree:
-    """Return the derivative of a traced loss by each parameter, zeros where the loss does not depend on one."""
+def gradient_of(loss: Any, parameters: Tree, without: Exception | None = None) -> Tree:
+    """Return the derivative of a traced loss by each parameter, zeros where the loss does not depend on one.
+
+    ``without`` is raised where it depends on none.
+    """
     leaves, structure = flatten(parameters)
     one = make_constant(np.ones((), loss.dtype))
     pieces = backward([loss], [one], leaves)
+    if without is not None and leaves and all(piece is None for piece in pieces):
+        raise without
     return unflatten(structure, [ops.zeros_of(w) if p is None else p for p, w in zip(pieces, leaves, strict=True)])
+
+
+def _no_slope(objective: Objective) -> TraceError:
+    """Return the error for a loss that no step can lower: training would go on, and never learn anything."""
+    name = getattr(objective.loss, "called", objective.loss.name)
+    return TraceError(
+        f"the loss {name} has the derivative 0 by every parameter that is trained: it does not use the output, or it "
+        "counts, compares, rounds or takes signs.\n"
+        "  wrong:  lambda target, output: np.mean(((output > 0) != (target > 0)).astype(float), axis=1)\n"
+        '  right:  a loss that moves with the output, such as "binary_cross_entropy"; errors are counted afterwards'
+    )
 
 
 def _apply(

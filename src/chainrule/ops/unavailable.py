@@ -40,7 +40,8 @@ INSTEAD: Mapping[str, str] = {
     "compress": f"{_ANY_SIZE}; np.where(mask, x, 0) keeps the size",
     "extract": f"{_ANY_SIZE}; np.where(mask, x, 0) keeps the size",
     "bincount": "np.sum(cr.ops.one_hot(labels, classes), axis=0)",
-    "histogram": "np.sum((x[:, None] >= edges[:-1]) & (x[:, None] < edges[1:]), axis=0)",
+    "histogram": "np.sum((x[:, None] >= edges[:-1]) & (x[:, None] < edges[1:]), axis=0), which leaves out "
+    "x == edges[-1], that NumPy counts in the last bin",
     "digitize": "np.sum(x[..., None] >= edges, axis=-1)",
     "searchsorted": "np.sum(x[..., None] > edges, axis=-1)",
     "interp": "np.where over the pieces, each a line",
@@ -55,8 +56,9 @@ INSTEAD: Mapping[str, str] = {
     "array_equal": "np.all(a == b)",
     "array_equiv": "np.all(a == b)",
     "isin": "np.any(x[..., None] == values, axis=-1)",
-    "cov": "d = x - np.mean(x, axis=0); d.T @ d / (len(x) - 1)",
-    "corrcoef": "d = x - np.mean(x, axis=0); z = d / np.std(x, axis=0); z.T @ z / len(x)",
+    "cov": "d = x - np.mean(x, axis=1, keepdims=True); d @ d.T / (x.shape[1] - 1), of the rows of x as in NumPy",
+    "corrcoef": "z = (x - np.mean(x, axis=1, keepdims=True)) / np.std(x, axis=1, keepdims=True); "
+    "z @ z.T / x.shape[1], of the rows of x as in NumPy",
     "convolve": "np.sum over shifted slices, or a product with a matrix of the kernel",
     "correlate": "np.sum over shifted slices, or a product with a matrix of the kernel",
     "gradient": "np.diff(x)",

@@ -40,11 +40,15 @@ FITS = {"log-loss": 0.05, "error rate": 0.005, "RMSE": 0.1, "MAE": 0.1}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one training gave: each measure on its training rows and on held-out rows, and the size of its weights."""
+    """What one training gave: each measure on its training rows and on held-out rows, and the size of its weights.
+
+    ``unfinished``: early stopping would have let it go on, but there were no more epochs.
+    """
 
     training: dict[str, float]
     held_out: dict[str, float]
     size: float
+    unfinished: bool
 
 
 @dataclass
@@ -114,7 +118,9 @@ class Trainer:
             raise TrainingError(f"a training with {len(sample.training[0])} rows diverged at {run.problem}")
         weights = [value for name, value in run.parameters.items() if name.endswith(".weight")]
         training, held_out = (self._measures(run, sample, *part) for part in (sample.training, sample.test))
-        return Outcome(training, held_out, SETS[self.options.constrain][2](weights))
+        o = self.options
+        unfinished = run.best_epoch is not None and run.epochs == o.epochs and run.epochs - run.best_epoch < o.patience
+        return Outcome(training, held_out, SETS[o.constrain][2](weights), unfinished)
 
     def _measures(self, run: Run, sample: Sample, x: Array, truth: Array) -> dict[str, float]:
         raw = run.predict(x)

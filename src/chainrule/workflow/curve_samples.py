@@ -139,6 +139,6 @@ def check_rows(rows: Sequence[int], most: int, classes: int) -> tuple[int, ...]:
     for number in chosen:
         if not fewest <= number <= most:
             raise TrainingError(f"rows holds {number}; numbers of rows from {fewest} to {most:,} are possible here")
-    if len(chosen) < 2:
+    if len({*chosen, most}) < 2:  # all rows are a point too
         raise TrainingError(f"rows has one number alone, {chosen[0]}; a curve needs two, such as {most // 2},{most}")
     return chosen

@@ -158,7 +158,23 @@ def _sentences(found: LearningCurves) -> list[str]:
         )
     else:
         more.append("No double descent: the held-out curve does not rise with size and fall again beyond noise.")
-    return [*_paragraph(text), *_paragraph(" ".join(more))]
+    return [*_paragraph(text), *_paragraph(" ".join(more)), *_paragraph(_unfinished(found))]
+
+
+def _unfinished(found: LearningCurves) -> str:
+    """Say which networks most epochs ended, rather than early stopping: they are judged before they have learned."""
+    places = []
+    for curve, named in ((found.rows, "{} rows"), (found.size, "{} units"), (found.limit, "r = {}")):
+        values = [_value(curve, value, found).strip(" *") for value in curve.values]
+        cut = [v for v, n in zip(values, curve.unfinished, strict=True) if 2 * n > found.options.repeats]
+        if cut:
+            places.append(named.format(", ".join(cut)))
+    if not places:
+        return ""
+    return (
+        f"Not learned to the end: early stopping had not ended most trainings with {'; '.join(places)} at epoch "
+        f"{found.options.epochs:,}, the last. More epochs may change what is said of them."
+    )
 
 
 def _paragraph(text: str, indent: str = "") -> list[str]:
@@ -220,12 +236,15 @@ def _conclusion(found: LearningCurves) -> str:
             "differences; other columns, cleaner labels or another network are not looked at here."
         )
     best = helping[0]
+    rivals = [a for a in helping[1:] if a.gain.high > best.gain.low]
+    order = " Its interval and that of the next overlap, so that their order is not certain." if rivals else ""
+    if best.change == "more rows" and best.law is None:
+        last = _moved(best.gain, f"From {found.rows.values[-2]:,.0f} to {best.value:,.0f} the held-out {found.measure}")
+        return f"Most helped: more rows. {last}. What still more would bring, two points do not say.{order}"
     name = {"more rows": "twice the rows", "limit": f"a limit {found.limit_name} ≤ {best.value:g}"}.get(
         best.change, f"a {best.change} of {best.value:,.0f} units"
     )
-    unsure = " (an extrapolation)" if best.change == "more rows" and best.law is not None else ""
-    rivals = [a for a in helping[1:] if a.gain.high > best.gain.low]
-    order = " Its interval and that of the next overlap, so that their order is not certain." if rivals else ""
+    unsure = " (an extrapolation)" if best.change == "more rows" else ""
     return (
         f"Most would help: {name}. The held-out {found.measure} of {number(float(np.mean(found.present)))} falls by "
         f"{with_error(best.gain.mean, best.gain.error)}{unsure}.{order}"

@@ -17,11 +17,11 @@ class Choices:
 
     hidden_layer_sizes: Any
     learning_rate: Any
-    schedule: str
+    schedule: Any
     epochs: int
     batch_size: int | str
     dropout: float
-    weight_decay: float
+    weight_decay: Any
     early_stopping: bool
     patience: int
 

@@ -38,12 +38,16 @@ FRACTIONS = (0.75, 0.5, 0.375, 0.25, 0.175, 0.125)
 
 @dataclass(frozen=True)
 class Curve:
-    """Measures against one thing that is varied: arrays [values, repeats] by the measure's name."""
+    """Measures against one thing that is varied: arrays [values, repeats] by the measure's name.
+
+    ``unfinished`` has for each value how many repeats the most epochs ended, while early stopping had not.
+    """
 
     name: str
     values: tuple[float | None, ...]
     training: Mapping[str, Array]
     held_out: Mapping[str, Array]
+    unfinished: tuple[int, ...]
 
     @classmethod
     def of(cls, name: str, values: Sequence[float | None], lines: Sequence[Sequence[Outcome]]) -> Curve:
@@ -53,18 +57,21 @@ class Curve:
             tuple(values),
             {m: np.array([[o.training[m] for o in line] for line in lines]) for m in names},
             {m: np.array([[o.held_out[m] for o in line] for line in lines]) for m in names},
+            tuple(sum(o.unfinished for o in line) for line in lines),
         )
 
     def divided(self, unit: float) -> Curve:
         """Return the curve with all its measures in another unit."""
-        parts = ({m: values / unit for m, values in part.items()} for part in (self.training, self.held_out))
-        return Curve(self.name, self.values, *parts)
+        training, held_out = (
+            {m: values / unit for m, values in part.items()} for part in (self.training, self.held_out)
+        )
+        return replace(self, training=training, held_out=held_out)
 
     def to_dict(self) -> dict[str, Any]:
         measures = {
             m: {"training": self.training[m].tolist(), "held_out": self.held_out[m].tolist()} for m in self.training
         }
-        return {"values": list(self.values), "measures": measures}
+        return {"values": list(self.values), "measures": measures, "unfinished": list(self.unfinished)}
 
 
 @dataclass(frozen=True)
@@ -170,9 +177,10 @@ class LearningCurves:
 
     def _more_rows(self) -> Advice:
         law, last = power_law(np.array(self.rows.values), self.rows.held_out[self.measure], self.share), self.last_step
-        gain = last if law is None or last.sign < 0 else law.gain
+        measured = law is None or last.sign < 0  # then the gain is that of the last rows added, not of twice as many
+        gain = last if law is None or measured else law.gain
         sign = last.sign or max(gain.sign, 0)
-        return Advice("more rows", 2 * float(self.rows.values[-1] or 0), gain, sign, law=law)
+        return Advice("more rows", (1 if measured else 2) * float(self.rows.values[-1] or 0), gain, sign, law=law)
 
     def _chosen(self, change: str, values: Sequence[float | None], choice: Choice) -> Advice:
         return Advice(change, float(values[choice.place] or 0), choice.gain, choice.gain.sign, choice.votes)

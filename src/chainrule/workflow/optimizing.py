@@ -47,10 +47,26 @@ def make_optimizer(name: str, chosen: Choices, given: Collection[str], clip: flo
     return made if clip is None else ClipNorm(made, clip)
 
 
+def as_used(optimizer: Any, chosen: Choices, given: Collection[str]) -> Choices:
+    """Return the settings as an optimizer takes them: of one by name its own rate, and no decay where it has none.
+
+    An optimizer that is given as an object has all its own, and a search along a line has none of them: None.
+    """
+    if not isinstance(optimizer, str) or searches(optimizer):
+        return replace(chosen, learning_rate=None, schedule=None, weight_decay=None)
+    made = _stepping(optimizer, chosen, given)
+    rate = chosen.learning_rate if _takes_chosen_rate(optimizer, given) else DEFAULT_RATES[optimizer]
+    return replace(chosen, learning_rate=rate, weight_decay=float(getattr(made, "decay", 0.0)))
+
+
+def _takes_chosen_rate(name: str, given: Collection[str]) -> bool:
+    return "learning_rate" in given or name in ("adam", "adamw")
+
+
 def _stepping(name: str, chosen: Choices, given: Collection[str]) -> Optimizer:
     rate, decay = chosen.learning_rate, float(chosen.weight_decay)
-    if "learning_rate" not in given and name not in ("adam", "adamw"):
-        rate = DEFAULT_RATES.get(name, rate)
+    if not _takes_chosen_rate(name, given):
+        rate = DEFAULT_RATES[name]
     made = get_optimizer(name, rate if hasattr(rate, "at") else get_schedule(chosen.schedule, float(rate)))
     if name == "adam":
         return AdamW(made.learning_rate, decay=decay) if decay else made

@@ -30,7 +30,7 @@ from chainrule.table import (
 from chainrule.table.cells import as_numbers
 from chainrule.table.say import at_rows
 from chainrule.workflow.network import build_objective, choose_head, encode_target
-from chainrule.workflow.optimizing import make_optimizer
+from chainrule.workflow.optimizing import as_used, make_optimizer
 from chainrule.workflow.options import SHARE, TrainOptions
 from chainrule.workflow.predict import predict_values, score_model
 from chainrule.workflow.problem import Reached, reached
@@ -213,7 +213,8 @@ def train(
         raise TrainingError(f"the training diverged at {run.problem}. No model was saved")
     came_to = reached(run)
     model = _model(run, encoder, target_encoder, options, source, task, parts["training"][1])
-    model.about["chosen"] = {**chosen.to_dict(), "early_stopping": run.plan.patience is not None}
+    used = as_used(options.optimizer, chosen, given)
+    model.about["chosen"] = {**used.to_dict(), "early_stopping": run.plan.patience is not None}
     if came_to is not None:
         model.about["problem"] = {"text": str(run.objective), **came_to.to_dict()}
     test_source = None

@@ -16,7 +16,8 @@ import numpy as np
 
 from chainrule import ops
 from chainrule.errors import TraceError, TrainingError, TypeMismatch
-from chainrule.graph import Node, Type, type_of_value
+from chainrule.graph import Node, Type, depends_on, type_of_value
+from chainrule.graph.node import where_made
 
 LossFunction = Callable[..., Any]
 
@@ -126,6 +127,12 @@ class OwnLoss(Loss):
                 "  wrong:  lambda target, output: np.mean((target - output) ** 2)\n"
                 "  right:  lambda target, output: np.mean((target - output) ** 2, axis=1)"
             )
+        if value.dtype.kind != "f":
+            what = "truth values" if value.dtype.kind == "b" else "whole numbers"
+            raise TraceError(
+                f"the loss {name} returned {what}; they have no derivative, so that nothing can be learned from them. "
+                'Give a loss that moves with the output, such as "binary_cross_entropy"; errors are counted afterwards'
+            )
         if rows in value.shape[1:] and rows not in output.shape[1:]:
             raise TraceError(
                 f"the loss {name} returned a table of rows by rows, of shape ({dims(value)}): (n,) and (n, 1) were "
@@ -133,4 +140,22 @@ class OwnLoss(Loss):
                 "  wrong:  lambda target, output: target * np.sum(output, axis=1)\n"
                 "  right:  lambda target, output: np.sum(target * output, axis=1)"
             )
+        if isinstance(value, Node):
+            _refuse_squares(name, value, output)
         return per_row(value)
+
+
+def _refuse_squares(name: str, value: Node, output: Node) -> None:
+    """Raise TraceError where (n,) and (n, 1) were put together on the way, though the result is one number a row."""
+    rows = output.shape[0]
+    for node in depends_on([value], [output]):
+        if node.op.kind == "elementwise" and node.shape == (rows, rows):
+            put_together = {o.operands[0].shape for o in node.operands if o.op.name == "broadcast"}
+            if put_together >= {(rows,), (rows, 1)}:
+                raise TraceError(
+                    f"the loss {name} puts (n,) and (n, 1) together, at {where_made(node)}: a table of rows by rows. "
+                    f"Both target and output have the shape ({dims(output)}).\n"
+                    "  wrong:  lambda target, output: np.mean((target[:, 0] - output) ** 2, axis=1)\n"
+                    "  right:  lambda target, output: np.mean((target - output) ** 2, axis=1)\n"
+                    "Where all pairs of rows are meant: x[:, None] - x[None, :]"
+                )
