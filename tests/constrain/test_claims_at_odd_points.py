@@ -171,3 +171,15 @@ def test_a_projection_that_overflows_does_not_say_that_it_converged(ball: Any, d
     assert right == bool(converged)
     for within in (np.zeros((2, 2), dtype), np.full((2, 2), 0.1, dtype), np.full((2, 2), 3.0, dtype)):
         assert placed.project({"w": within})[1]
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
+def test_a_group_ball_says_where_steps_of_all_sizes_overflowed() -> None:
+    """It gave NaN, and said that it had converged."""
+    ball = ct.GroupL2Ball(1.0).covering({"w": None})
+    for spread, fine in ((2.0, True), (30.0, False)):
+        rng = np.random.default_rng(0)
+        w = rng.normal(size=(4, 3)).astype(np.float32) * 3
+        step = (10.0 ** rng.uniform(-spread / 2, spread / 2, size=(4, 3))).astype(np.float32)
+        nearest, converged = ball.project({"w": w}, cr.learn.Metric("diagonal", {"w": step}))
+        assert (bool(np.all(np.isfinite(nearest["w"]))), bool(converged)) == (fine, fine)

@@ -160,9 +160,10 @@ def test_what_is_refused(given: dict[str, Any], message: str) -> None:
 
 def test_constraints_that_no_point_satisfies_warn() -> None:
     """Only the report of the command line said so."""
-    with pytest.warns(ConvergenceWarning, match=r"Box\(1\.0, None\): 1 ≤ w: w from .*; violated"):
+    with pytest.warns(ConvergenceWarning, match=r"Box\(1\.0, None\): 1 ≤ w: w from .*; violated") as said:
         model = NetworkClassifier((4,), constraint="w>=1, w<=0", epochs=5).fit(X, Y)
     assert not model.constraint_values_[0].holds
+    assert said[0].filename == __file__  # the user's line, whatever scikit-learn wraps around fit
 
 
 def test_a_limit_on_errors_without_groups_is_held() -> None:

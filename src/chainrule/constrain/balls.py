@@ -238,8 +238,10 @@ class GroupL2Ball(VectorSet):
         most = [ops.max_(ops.sqrt(total([(a / b) * (a / b)], g))) for a, b, g in zip(v, s, along, strict=True)]
         tau, found = bisected(0.0 * most[0], largest(most, None), lambda t: lengths(at(t)) > radius)
         w = at(tau)
-        share = pulled(v, lengths(w), inside, radius, None)
-        return [ops.where(inside, a, b * share) for a, b in zip(v, w, strict=True)], ops.logical_or(inside, found)
+        sum_ = lengths(w)
+        share = pulled(v, sum_, inside, radius, None)
+        found = ops.logical_or(inside, ops.logical_and(found, sum_ < np.inf))  # steps of all sizes may overflow to NaN
+        return [ops.where(inside, a, b * share) for a, b in zip(v, w, strict=True)], found
 
     def support(self, direction: Any, settings: Mapping[str, Any] | None = None) -> float:
         leaves = named_leaves(direction)

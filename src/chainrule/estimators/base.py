@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -300,14 +301,14 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
         for name, value in self._would_be(self.run_).items():
             setattr(self, name, value)
         if self.run_.status == "non-finite":
-            warnings.warn(f"{type(self).__name__}: {self.run_.message}", ConvergenceWarning, stacklevel=4)
+            warnings.warn(f"{type(self).__name__}: {self.run_.message}", ConvergenceWarning, stacklevel=_users_level())
         elif self.run_.method is None and (over := [v for v in set_values(self.run_) if not v.holds]):
             said = "; ".join(f"{value.title}: {value}" for value in over)
             warnings.warn(
                 f"{type(self).__name__}: the constraints do not hold after projection: {said}. Is there a point that "
                 "satisfies all of them?",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=_users_level(),
             )
 
     def _would_be(self, run: Run) -> dict[str, Any]:
@@ -334,6 +335,14 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[mis
         matrix = self.encoder_.transform(read_inputs(self, x, reset=False))
         found: Array = self.predictor_.output(matrix) if output else self.predictor_.predict(matrix)
         return found
+
+
+def _users_level() -> int:
+    """Return how many calls up the user's line is: past this package, and what scikit-learn wraps around ``fit``."""
+    level, frame = 0, sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("chainrule", "sklearn"):
+        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
+    return level + 1
 
 
 def _dtype(chosen: Choices, rows: int) -> Any:
