@@ -30,9 +30,8 @@ def learning_curve(found: LearningCurves) -> Any:
         axes.minorticks_off()
         for scores, color, label in ((curve.training, UP, "training"), (curve.held_out, DOWN, "held out")):
             line_of = [estimate(line, found.share) for line in scores[found.measure]]
-            axes.fill_between(
-                values, [e.low for e in line_of], [e.high for e in line_of], color=color, alpha=0.15, linewidth=0
-            )  # fmt: skip
+            low = [max(e.low, 0.0) for e in line_of]  # no measure is less than 0
+            axes.fill_between(values, low, [e.high for e in line_of], color=color, alpha=0.15, linewidth=0)
             axes.plot(values, [e.mean for e in line_of], "o-", color=color, markersize=3.5, label=label)
     by_rows.set_xlabel("rows to learn from")
     by_rows.set_ylabel(f"{found.measure} (less is better)")
