@@ -48,17 +48,14 @@ def cut_folds(count: int, folds: int, seed: int, classes: Array | None = None) -
     order = np.argsort(bits, kind="stable")
     if classes is not None:
         order = order[np.argsort(classes[order], kind="stable")]
-    number = np.empty(count, np.int64)
-    number[order] = np.arange(count) % folds
-    if classes is not None:
         _, inverse, counts = np.unique(classes, return_inverse=True, return_counts=True)
-        alone = counts[inverse] == 1
-        number[order[~alone[order]]] = np.arange(count - int(alone.sum())) % folds
-        number[alone] = folds
-        if count - int(alone.sum()) < folds:
+        order = order[counts[inverse[order]] > 1]
+        if len(order) < folds:
             raise TrainingError(
-                f"folds is {folds}, and only {count - int(alone.sum())} rows are of a class that has more than one row"
+                f"folds is {folds}, and only {len(order)} rows are of a class that has more than one row"
             )
+    number = np.full(count, folds)  # no fold's: never held out
+    number[order] = np.arange(len(order)) % folds
     return [(np.flatnonzero(number != k), np.flatnonzero(number == k)) for k in range(folds)]
 
 

@@ -27,7 +27,7 @@ class _MatrixSet(VectorSet):
         return (
             f"{self} is projected on by singular values, which belong to a step of the same size for all elements; in "
             "the metric of Adam (or with factors of learning rates) the nearest point is another one, for which there "
-            "is no such formula. Use cr.learn.SGD"
+            "is no such formula. Use cr.learn.SGD (by name: optimizer='sgd', --optimizer sgd)"
         )
 
     @property

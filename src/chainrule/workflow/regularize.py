@@ -132,7 +132,7 @@ def regularize(
     split = split_rows(len(labeled), classes, 0.0, options.test, options.seed)
     rows, test = labeled[split.training], labeled[split.test]
     own = None if classes is None else classes[split.training]
-    encoders = _Encoders(frame, values, target, task, options, source)
+    encoders = _Encoders(frame, values, target, task, options, source, labeled)
     folds = []
     for number, (training, held) in enumerate(cut_folds(len(rows), options.folds, options.seed, own), 1):
         require_classes(own, training, number)
@@ -171,12 +171,11 @@ class _Encoders:
     """A table with what encodes it, fitted anew on the rows of each fold."""
 
     def __init__(
-        self, frame: Any, values: Any, target: str, task: Task, options: RegularizeOptions, source: str
+        self, frame: Any, values: Any, target: str, task: Task, options: RegularizeOptions, source: str, labeled: Array
     ) -> None:
         self.frame, self.values, self.target, self.task = frame, values, target, task
         self.options, self.source = options, source
-        every = np.flatnonzero(~missing_labels(values))
-        self.levels = TargetEncoder.fit(values, task, every, column=target)
+        self.levels = TargetEncoder.fit(values, task, labeled, column=target)
         self.head: Head = choose_head(task.kind, len(self.levels.levels) or 1, options.loss, target)
 
     def fitted(self, training: Array, *parts: Array) -> tuple[TableEncoder, TargetEncoder, list[Encoded]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 TRAIN = (
     "slots", "pool", "full", "full_count", "short", "short_count", "batches", "size", "order", "order_stride",
     "order_slot", "epoch", "last_epoch", "batch", "budget", "steps", "unconverged", "loss", "count", "rate", "report",
@@ -65,7 +67,7 @@ def text() -> str:
     def reported(base: str, key: str) -> str:
         return put(f"load double, ptr {element(base, str(REPORT.index(key)), 'double')}, align 8")
 
-    def each(stem: str, number: str, body: object) -> None:
+    def each(stem: str, number: str, body: Callable[[str], None]) -> None:
         """Loop over 0 … number − 1 with the index in memory: these loops are short."""
         cell = f"%{stem}_i"
         do(f"store i64 0, ptr {cell}, align 8")
@@ -74,7 +76,7 @@ def text() -> str:
         index = put(f"load i64, ptr {cell}, align 8")
         branch(put(f"icmp slt i64 {index}, {number}"), f"{stem}_body", f"{stem}_end")
         label(f"{stem}_body")
-        body(index)  # type: ignore[operator]  # a function of the index
+        body(index)
         do(f"store i64 {put(f'add i64 {index}, 1')}, ptr {cell}, align 8")
         do(f"br label %{stem}_head")
         label(f"{stem}_end")

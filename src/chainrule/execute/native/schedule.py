@@ -68,6 +68,24 @@ class Stage:
     stored: set[Node] = field(default_factory=set)
 
 
+class Groups:
+    """Nodes that belong together, told pair by pair: each group has one of them as its root."""
+
+    def __init__(self) -> None:
+        self._next: dict[Node, Node] = {}
+
+    def root(self, node: Node) -> Node:
+        root = node
+        while self._next.setdefault(root, root) is not root:
+            root = self._next[root]
+        while self._next[node] is not root:  # the next one that asks finds it at once: of thousands of links too
+            self._next[node], node = root, self._next[node]
+        return root
+
+    def join(self, node: Node, other: Node) -> None:
+        self._next[self.root(node)] = self.root(other)
+
+
 Users = dict[Node, list[tuple[Node, int]]]
 """Who reads a node, and as which of its operands."""
 
@@ -79,9 +97,10 @@ def make_schedule(graph: Graph) -> list[Stage]:
     for node in graph.nodes:
         for i, operand in enumerate(node.operands):
             users.setdefault(operand, []).append((node, i))
-    passes = _passes(graph, users, outputs)
+    depth = _depths(graph)
+    passes = _passes(graph, users, outputs, depth)
     into = {node for one in passes.values() for node in one.absorbed}
-    level = _levels(graph, passes, into)
+    level = _levels(graph, passes, into, depth)
     _sink(graph, users, into, level)
 
     stages: dict[Any, Stage] = {}
@@ -105,7 +124,7 @@ def _fuses(node: Node) -> bool:
     return is_elementwise(node) or is_flag(node)
 
 
-def _levels(graph: Graph, passes: Mapping[Node, Pass], into: set[Node]) -> dict[Node, int]:
+def _levels(graph: Graph, passes: Mapping[Node, Pass], into: set[Node], depth: Mapping[Node, int]) -> dict[Node, int]:
     """Return the earliest level of every node; a nest reads in registers what is computed at its own level."""
     level: dict[Node, int] = {}
     shared = {node for node, one in passes.items() if len(one.reductions) > 1}
@@ -131,7 +150,7 @@ def _levels(graph: Graph, passes: Mapping[Node, Pass], into: set[Node]) -> dict[
             default=0,
         )
 
-    for node in _ordered(graph) if shared else graph.nodes:
+    for node in _ordered(graph, depth) if shared else graph.nodes:
         if node in level:
             continue
         if is_leaf(node) or node in into:
@@ -149,9 +168,8 @@ def _levels(graph: Graph, passes: Mapping[Node, Pass], into: set[Node]) -> dict[
     return level
 
 
-def _ordered(graph: Graph) -> list[Node]:
+def _ordered(graph: Graph, depth: Mapping[Node, int]) -> list[Node]:
     """Return the nodes so that whatever comes before one of several reductions of a pass comes before them all."""
-    depth = _depths(graph)
     place = {node: i for i, node in enumerate(graph.nodes)}
     return sorted(graph.nodes, key=lambda n: (depth[n], not (_fuses(n) or is_alias(n) or is_leaf(n)), place[n]))
 
@@ -201,24 +219,15 @@ def _parts(stage: Stage) -> list[Stage]:
     """Cut a fused stage into nests that share nothing: equal ones then share their machine code."""
     if not stage.fused:
         return [stage]
-    group: dict[Node, Node] = {}
-
-    def find(node: Node) -> Node:
-        root = node
-        while group.setdefault(root, root) is not root:
-            root = group[root]
-        while group[node] is not root:  # the next one that asks finds it at once: a chain may have thousands of links
-            group[node], node = root, group[node]
-        return root
-
+    groups = Groups()
     for node in stage.nodes:
         shape = node.operands[0].shape if is_flag(node) else node.shape
         for operand in node.operands:
             if operand.shape == shape and operand.op.name != "constant":
-                group[find(operand)] = find(node)
+                groups.join(operand, node)
     parts: dict[Node, list[Node]] = {}
     for node in stage.nodes:
-        parts.setdefault(find(node), []).append(node)
+        parts.setdefault(groups.root(node), []).append(node)
     return [Stage(nodes, True) for part in parts.values() for nodes in _short(part)]
 
 
@@ -279,21 +288,15 @@ class Pass:
     absorbed: list[Node]
 
 
-def _passes(graph: Graph, users: Users, outputs: set[Node]) -> dict[Node, Pass]:
+def _passes(graph: Graph, users: Users, outputs: set[Node], depth: Mapping[Node, int]) -> dict[Node, Pass]:
     """Return, for each reduction that computes elementwise nodes on its way, the pass that it is part of.
 
     Reductions that share such nodes are one pass, if they run along the same axes, in the order that each has alone
     (``order_of``), and none waits for another: that is so where equally many other stages come before them.
     """
     ends: dict[Node, set[Node] | None] = {}
-    depth = _depths(graph)
     layouts = layouts_read(graph, joins)
-    group: dict[Node, Node] = {}
-
-    def find(node: Node) -> Node:
-        while group.setdefault(node, node) is not node:
-            node = group[node]
-        return node
+    groups = Groups()
 
     def alike(node: Node) -> Any:
         operand = node.operands[0]
@@ -321,13 +324,13 @@ def _passes(graph: Graph, users: Users, outputs: set[Node]) -> dict[Node, Pass]:
         if found:
             first, *others = found
             for other in others:
-                group[find(other)] = find(first)
+                groups.join(other, first)
     passes: dict[Node, Pass] = {}
     for node in graph.nodes:
         if node.op.name in REDUCTIONS and ends.get(node.operands[0]):
-            passes.setdefault(find(node), Pass([], [])).reductions.append(node)
+            passes.setdefault(groups.root(node), Pass([], [])).reductions.append(node)
         elif found := ends[node]:
-            passes.setdefault(find(next(iter(found))), Pass([], [])).absorbed.append(node)
+            passes.setdefault(groups.root(next(iter(found))), Pass([], [])).absorbed.append(node)
     return {
         reduction: one for one in passes.values() for reduction in one.reductions
         if sum(map(instructions, one.absorbed)) <= LONGEST  # what is longer is computed before: a nest can be cut
