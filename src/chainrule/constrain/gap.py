@@ -15,6 +15,7 @@ from chainrule.learn.objective import Objective, part
 from chainrule.learn.protocols import Proximal
 from chainrule.nn import Columns, Dense, Frozen, Layer, Rated, Sequential
 from chainrule.nn.losses import LOSSES
+from chainrule.nn.wrappers import Wrapper
 
 Array = np.ndarray[Any, Any]
 CONVEX = tuple(LOSSES)
@@ -43,7 +44,7 @@ def is_linear(network: Layer) -> bool:
     """
     layer: Layer = network
     while type(layer) in (Sequential, Columns, Frozen, Rated):
-        inner = list(layer.children().values()) if type(layer) is Sequential else [layer.inner]  # type: ignore[attr-defined]
+        inner = [layer.inner] if isinstance(layer, Wrapper) else list(layer.children().values())
         if len(inner) != 1:
             return False
         layer = inner[0]
